@@ -1,0 +1,1 @@
+//! Durations, rates, ratios, distributions: values as people write them. It must not know tables.

@@ -1,0 +1,166 @@
+//! What a scenario says, typed and valid. It must not know the text it came from.
+
+use std::time::Duration;
+
+use record::expect::{Expectation, Span};
+use workload::{BackendModel, Fault, FaultPlan, LoadShape, Network};
+
+/// Which engine plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Processes and sockets.
+    Live,
+    /// Virtual time.
+    Sim,
+}
+
+/// Which generator loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generator {
+    /// The lab's own.
+    Builtin,
+    /// Artillery (a later issue: `parse` refuses it for now).
+    Artillery,
+}
+
+/// What stands between load and backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectKind {
+    /// The lab's own proxy.
+    Lab,
+    /// Nothing: the generator goes round robin over the backends.
+    Direct,
+}
+
+impl SubjectKind {
+    /// The word that stands in scenarios.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Lab => "lab",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// The `[proxy]` table.
+#[derive(Clone, Debug)]
+pub struct ProxySpec {
+    /// Which subject.
+    pub kind: SubjectKind,
+    /// Worker threads of it.
+    pub workers: u32,
+    /// How it decides.
+    pub settings: policy::Settings,
+}
+
+/// One backend, counted out: `a-1`, `a-2` …
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendSpec {
+    /// Its name.
+    pub name: String,
+    /// Its weight in the balancer.
+    pub weight: u32,
+    /// Its model.
+    pub model: BackendModel,
+}
+
+/// The `[load]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadSpec {
+    /// Who generates it.
+    pub generator: Generator,
+    /// Warm-up, phases and spacing.
+    pub shape: LoadShape,
+    /// Connections opened in the warm-up.
+    pub connections: u32,
+    /// Never more than this many.
+    pub max_connections: u32,
+    /// From a request's intended start to its last byte.
+    pub timeout: Duration,
+    /// The request's method.
+    pub method: String,
+    /// The request's path.
+    pub path: String,
+}
+
+/// A scenario, all its variants resolved.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Letters, digits, `-` and `_`: it names folders.
+    pub name: String,
+    /// What it asks.
+    pub question: String,
+    /// The seed of everything.
+    pub seed: u64,
+    /// Who plays it.
+    pub engine: Engine,
+    /// How often each variant is played.
+    pub rounds: u32,
+    /// The length of a window; already chosen when the scenario leaves it out.
+    pub window: Duration,
+    /// Whether requests.csv is asked for.
+    pub keep_requests: bool,
+    /// One or more.
+    pub variants: Vec<Variant>,
+    /// What is expected.
+    pub expectations: Vec<Expectation>,
+    /// The text, as read.
+    pub text: String,
+    /// The file's path as given, for messages.
+    pub file: String,
+}
+
+/// One combination of the varied values. Everything but names can differ between variants.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// The varied values joined by ", ", or "default".
+    pub name: String,
+    /// Path and value as written.
+    pub parameters: Vec<(String, String)>,
+    /// The subject.
+    pub proxy: ProxySpec,
+    /// At least one.
+    pub backends: Vec<BackendSpec>,
+    /// Simulator only.
+    pub network: Network,
+    /// The load.
+    pub load: LoadSpec,
+    /// The faults.
+    pub faults: Vec<Fault>,
+}
+
+/// One variant × one round, resolved: what an engine plays.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The variant.
+    pub variant: Variant,
+    /// From 1.
+    pub round: u32,
+    /// hash(scenario seed, round): the same for all variants, so that they meet the same load.
+    pub seed: u64,
+    /// The length of a window.
+    pub window: Duration,
+    /// The distinct spans of the expectations that concern this variant.
+    pub spans: Vec<Span>,
+    /// Whether to keep a row for each request.
+    pub keep_requests: bool,
+}
+
+impl Scenario {
+    /// All trials in the order of play: round by round, the variants interleaved.
+    pub fn trials(&self) -> Vec<Trial> {
+        todo!()
+    }
+}
+
+impl Trial {
+    /// What the recorder must know.
+    pub fn plan(&self) -> record::Plan {
+        todo!()
+    }
+
+    /// The faults as changes, from the beginning of the warm-up.
+    pub fn fault_plan(&self) -> FaultPlan {
+        todo!()
+    }
+}

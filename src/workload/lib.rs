@@ -1,0 +1,16 @@
+//! What the balancer meets: requests that arrive, backends that answer, faults that happen.
+//!
+//! It must not know balancers, sockets or clocks: time and chance are arguments, so the simulator
+//! and the fake backends play the very same load and the very same servers.
+
+pub mod arrivals;
+pub mod behaviour;
+pub mod fault;
+pub mod network;
+pub mod service;
+
+pub use arrivals::{Arrival, Arrivals, LoadShape, Pattern, Phase};
+pub use behaviour::{Admission, Answer, Behaviour, Gate, HealthAnswer, WorkId};
+pub use fault::{Fault, FaultChange, FaultKind, FaultPlan};
+pub use network::Network;
+pub use service::{Abandoned, BackendModel, Discipline};
