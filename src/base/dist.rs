@@ -170,7 +170,9 @@ impl Distribution {
     }
 }
 
-fn exp1(rng: &mut Rng) -> f64 {
+/// One draw of the exponential distribution of mean 1, not rounded: a gap of a Poisson process of
+/// rate 1.
+pub fn exp1(rng: &mut Rng) -> f64 {
     Exp1.sample(rng)
 }
 

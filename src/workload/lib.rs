@@ -5,12 +5,14 @@
 
 pub mod arrivals;
 pub mod behaviour;
+mod condition;
 pub mod fault;
+mod lane;
 pub mod network;
 pub mod service;
 
 pub use arrivals::{Arrival, Arrivals, LoadShape, Pattern, Phase};
 pub use behaviour::{Admission, Answer, Behaviour, Gate, HealthAnswer, WorkId};
-pub use fault::{Fault, FaultChange, FaultKind, FaultPlan};
+pub use fault::{Fault, FaultChange, FaultKind, FaultPlan, MAX_CHANGES};
 pub use network::Network;
 pub use service::{Abandoned, BackendModel, Discipline};
