@@ -4,212 +4,174 @@
 //! Call a `handle_*`, then drain [`Balancer::poll_output`] until it is empty, then arm a timer for
 //! [`Balancer::poll_timeout`] and call [`Balancer::handle_timeout`] when it is due.
 
-use base::{AttemptId, BackendId, FailureKind, ProbeId, RequestId, RequestMeta, Rng, Sent, Time};
+use std::collections::VecDeque;
 
-use crate::event::Event;
-use crate::pool::Pool;
-use crate::settings::{Choice, Settings};
+use base::{AttemptId, BackendId, FailureKind, ProbeId, RequestId, RequestMeta, Rng, Time};
 
-/// One sending of a request to one backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// To be named in every later call about it.
-    pub id: AttemptId,
-    /// The request it serves.
-    pub request: RequestId,
-    /// Where to send it.
-    pub backend: BackendId,
-    /// 1 for the first attempt of the request.
-    pub number: u32,
-    /// The connection must be open by then.
-    pub connect_by: Time,
-    /// The answer's head must be there by then ([`Time::MAX`]: no limit).
-    pub head_by: Time,
-    /// The answer's last byte must be there by then ([`Time::MAX`]: no limit).
-    pub body_by: Time,
+use crate::event::{Event, EventKind};
+use crate::health::Check;
+use crate::message::{
+    Attempt, Command, CommandError, End, Head, Next, Output, Probe, ProbeResult, Reject, Verdict,
+};
+use crate::pool::{Candidate, Pool};
+use crate::probe::Schedule;
+use crate::retry::{Budget, Denials, may_repeat};
+use crate::settings::Settings;
+use crate::slab::{Key, Slab};
+use crate::strategy::Strategy;
+
+/// The largest weight: with it a cross product of weight and in-flight count stays below 2⁴⁸.
+const MAX_WEIGHT: u32 = 65_536;
+
+/// A request with at least one attempt that has not ended.
+#[derive(Debug)]
+struct Request {
+    meta: RequestMeta,
+    /// When its last byte must be there.
+    total_by: Time,
+    /// Attempts so far.
+    number: u32,
+    /// Of them not ended.
+    running: u32,
+    /// Where attempts have failed; empty (and no allocation) until one does.
+    tried: Vec<BackendId>,
 }
 
-/// Why a request gets no backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reject {
-    /// No backend is ready. 503.
-    NoBackend,
-    /// A limit or a full queue. 503 or 429; of later issues.
-    Limited,
-}
-
-/// What to do with a new request.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Send it.
-    Send(Attempt),
-    /// It waits inside; an [`Output::Send`] or [`Output::Reject`] will follow.
-    Wait(RequestId),
-    /// Refuse it.
-    Reject(Reject),
-}
-
-/// The head of an attempt's answer, or what came instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// A status line.
-    Status {
-        /// The status.
-        status: u16,
-        /// The shell can send the whole request again.
-        replayable: bool,
-    },
-    /// None: the attempt failed.
-    Failed {
-        /// Why.
-        error: FailureKind,
-        /// How much of the request had been written.
-        sent: Sent,
-        /// The connection had served another request before.
-        reused: bool,
-        /// The shell can send the whole request again.
-        replayable: bool,
-    },
-}
-
-/// What to do now that the head, or the failure, is known.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Give the answer to the client.
-    Deliver,
-    /// Drop this attempt (its [`Balancer::handle_end`] still follows) and send this one.
-    Retry(Attempt),
-    /// Drop this attempt; the next one comes as an [`Output::Send`] after a backoff.
-    Later,
-    /// Tell the client of the failure.
-    GiveUp,
-}
-
-/// How an attempt ended. Every attempt ends exactly once, failed and dropped ones included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The whole answer was relayed.
-    Complete,
-    /// The backend broke it off: no head, or a body cut short, or too late.
-    UpstreamBroke,
-    /// The client left.
-    ClientLeft,
-    /// The balancer's own decision: a retry took over.
-    Aborted,
-}
-
-/// A health probe to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// To be named in [`Balancer::handle_probe`].
-    pub id: ProbeId,
-    /// Whom.
-    pub backend: BackendId,
-    /// What to ask for ([`crate::HealthSettings::path`]).
-    pub path: String,
-    /// No answer by then is a failure, which the shell reports.
-    pub deadline: Time,
-}
-
-/// What came of a probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeResult {
-    /// An answer with the expected status came in time.
-    pub passed: bool,
-    /// For people: "200 in 1.2 ms", "connection refused", "status 500", "timeout".
-    pub reason: String,
-}
-
-/// What a balancer wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Send a waiting request.
-    Send(Attempt),
-    /// Refuse a waiting request.
-    Reject(RequestId, Reject),
-    /// Break off a running attempt.
-    Abort(AttemptId),
-    /// Send a probe and report with [`Balancer::handle_probe`].
-    Probe(Probe),
-    /// Tell whoever listens.
-    Event(Event),
-}
-
-/// A change asked for at runtime.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// A new backend; it joins as [`crate::State::Checking`] where health is on, else ready.
-    Add {
-        /// Unique among the present backends.
-        name: String,
-        /// At least 1.
-        weight: u32,
-    },
-    /// Out of the pool at once; its running attempts end in their own time.
-    Remove(BackendId),
-    /// No new requests.
-    Drain(BackendId),
-    /// Ends a drain.
-    Ready(BackendId),
-    /// A new weight, at least 1.
-    Weight(BackendId, u32),
-    /// Another strategy from now on.
-    Strategy(Choice),
-}
-
-/// Why a command was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CommandError {
-    /// No such backend (any more).
-    UnknownBackend(BackendId),
-    /// A backend of this name is in the pool.
-    NameTaken(String),
-    /// Weights are 1 to 65 536.
-    BadWeight(u32),
+/// An attempt that has not ended.
+#[derive(Debug)]
+struct Running {
+    request: Key,
+    backend: BackendId,
+    began: Time,
+    /// Its head, or its failure, has been handled.
+    headed: bool,
+    /// It has been counted as a failure of its backend.
+    failed: bool,
 }
 
 /// The balancer: pool, health, retries and a strategy behind one interface.
 pub struct Balancer {
-    _private: (),
+    settings: Settings,
+    strategy: Box<dyn Strategy>,
+    /// The strategy has not been told of the pool.
+    strategy_is_new: bool,
+    strategy_rng: Rng,
+    pool: Pool,
+    schedule: Option<Schedule>,
+    requests: Slab<Request>,
+    attempts: Slab<Running>,
+    budget: Budget,
+    denials: Denials,
+    retries: u64,
+    /// What a retry may pick from, kept for its memory.
+    scratch: Vec<Candidate>,
+    /// Drained by the shell after every call; a call adds at most a few a backend.
+    outputs: VecDeque<Output>,
 }
 
 impl Balancer {
     /// An empty balancer. `rng` is forked by purpose, so `"balancer/0"` of the run's seed is right.
     pub fn new(settings: Settings, rng: &Rng) -> Self {
-        let _ = (settings, rng);
-        todo!()
+        Self {
+            strategy: settings.strategy.build(),
+            strategy_is_new: true,
+            strategy_rng: rng.fork("strategy"),
+            pool: Pool::new(),
+            schedule: settings.health.clone().map(|h| Schedule::new(h, rng.fork("probes"))),
+            requests: Slab::new(),
+            attempts: Slab::new(),
+            budget: Budget::new(),
+            denials: Denials::default(),
+            retries: 0,
+            scratch: Vec::new(),
+            outputs: VecDeque::new(),
+            settings,
+        }
     }
 
     /// A request arrived.
     pub fn handle_request(&mut self, now: Time, request: RequestMeta) -> Verdict {
-        let _ = (now, request);
-        todo!()
+        self.refresh();
+        let Some(candidates) = self.pool.candidates() else {
+            return Verdict::Reject(Reject::NoBackend);
+        };
+        let backend = self.strategy.pick(&request, &candidates, &mut self.strategy_rng);
+        if self.settings.retry.is_some() {
+            self.budget.count_request(now);
+        }
+        let total_by = self.settings.timeout.total.map_or(Time::MAX, |total| now + total);
+        let key = self.requests.insert(Request {
+            meta: request,
+            total_by,
+            number: 0,
+            running: 0,
+            tried: Vec::new(),
+        });
+        Verdict::Send(self.begin_attempt(now, key, backend))
     }
 
-    /// An attempt's head is there, or it failed before.
+    /// An attempt's head is there, or it failed before. At most once per attempt.
+    ///
+    /// # Panics
+    /// When the attempt has ended or has had its head: the shell has lost count.
     pub fn handle_head(&mut self, now: Time, attempt: AttemptId, head: Head) -> Next {
-        let _ = (now, attempt, head);
-        todo!()
+        let running = self
+            .attempts
+            .get_mut(Key::unpack(attempt.0))
+            .expect("an attempt's head comes before its end");
+        assert!(!running.headed, "an attempt has one head");
+        running.headed = true;
+        let failed = match head {
+            Head::Status { status, .. } => status >= 500,
+            Head::Failed { .. } => true,
+        };
+        running.failed = failed;
+        let (request, backend, began) = (running.request, running.backend, running.began);
+        if failed {
+            self.pool.attempt_failed(backend);
+        }
+        match head {
+            // Whatever it says, it is a sign of life.
+            Head::Status { .. } => self.is_alive(now, backend),
+            Head::Failed { error, .. } => self.note_failed_connect(now, backend, began, error),
+        }
+        match (self.try_again(now, request, backend, &head), head) {
+            (Some(attempt), _) => Next::Retry(attempt),
+            (None, Head::Status { .. }) => Next::Deliver,
+            (None, Head::Failed { .. }) => Next::GiveUp,
+        }
     }
 
     /// An attempt is over; its in-flight count falls here. Exactly once per attempt.
-    pub fn handle_end(&mut self, now: Time, attempt: AttemptId, end: End) {
-        let _ = (now, attempt, end);
-        todo!()
+    ///
+    /// # Panics
+    /// When the attempt has ended before: the shell has lost count.
+    pub fn handle_end(&mut self, _now: Time, attempt: AttemptId, end: End) {
+        let running =
+            self.attempts.remove(Key::unpack(attempt.0)).expect("an attempt ends exactly once");
+        self.pool.attempt_ended(running.backend);
+        if end == End::UpstreamBroke && !running.failed {
+            self.pool.attempt_failed(running.backend);
+        }
+        let request = self.requests.get_mut(running.request).expect("kept while attempts run");
+        request.running -= 1;
+        if request.running == 0 {
+            self.requests.remove(running.request);
+        }
     }
 
-    /// The client of a waiting request left.
-    pub fn handle_cancel(&mut self, now: Time, request: RequestId) {
-        let _ = (now, request);
-        todo!()
-    }
+    /// The client of a waiting request left. No request waits yet: [`Verdict::Wait`] comes with the
+    /// queue, and until then there is nothing to forget.
+    pub const fn handle_cancel(&mut self, _now: Time, _request: RequestId) {}
 
-    /// A probe was answered, or not.
+    /// A probe was answered, or not. A report that comes after the balancer has given the probe up
+    /// is ignored.
     pub fn handle_probe(&mut self, now: Time, probe: ProbeId, result: ProbeResult) {
-        let _ = (now, probe, result);
-        todo!()
+        let Some(schedule) = &mut self.schedule else { return };
+        if let Some(backend) = schedule.end(probe) {
+            self.judge_probe(now, backend, result);
+            self.look_after(now, backend);
+        }
     }
 
     /// A change asked for; [`Command::Add`] answers with the new id.
@@ -218,38 +180,284 @@ impl Balancer {
         now: Time,
         command: Command,
     ) -> Result<Option<BackendId>, CommandError> {
-        let _ = (now, command);
-        todo!()
+        let known = |id: BackendId| self.pool.get(id).map(|_| id);
+        let known = |id| known(id).ok_or(CommandError::UnknownBackend(id));
+        match command {
+            Command::Add { name, weight } => return self.add(now, name, weight).map(Some),
+            Command::Remove(id) => {
+                let id = known(id)?;
+                self.remove(now, id, "command".into());
+            }
+            Command::Drain(id) => {
+                let id = known(id)?;
+                self.pool.set_draining(id, true);
+                self.settle(now, id, "drain asked for");
+            }
+            Command::Ready(id) => {
+                let id = known(id)?;
+                self.pool.set_draining(id, false);
+                self.settle(now, id, "drain ended");
+            }
+            Command::Weight(id, weight) => {
+                let id = known(id)?;
+                if self.pool.set_weight(id, valid_weight(weight)?) {
+                    self.report(now, Some(id), EventKind::WeightChanged { to: weight });
+                }
+            }
+            Command::Strategy(choice) => {
+                self.strategy = choice.build();
+                self.strategy_is_new = true;
+                self.report(now, None, EventKind::StrategyChanged { to: choice.name().into() });
+                self.settings.strategy = choice;
+            }
+        }
+        Ok(None)
     }
 
     /// The time of [`Balancer::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Time) {
-        let _ = now;
-        todo!()
+        while let Some(backend) = self.schedule.as_mut().and_then(|s| s.pop_due(now)) {
+            self.look_after(now, backend);
+        }
+        self.report_denials(now);
     }
 
-    /// When to call [`Balancer::handle_timeout`] next.
+    /// When to call [`Balancer::handle_timeout`] next. It may be early, then nothing comes of it.
     pub fn poll_timeout(&self) -> Option<Time> {
-        todo!()
+        let wake = self.schedule.as_ref().and_then(Schedule::next_wake);
+        [wake, self.denials.next_report()].into_iter().flatten().min()
     }
 
     /// What to do next, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.outputs.pop_front()
     }
 
     /// The backends and their state, for display.
-    pub fn pool(&self) -> &Pool {
-        todo!()
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// What it decides by.
-    pub fn settings(&self) -> &Settings {
-        todo!()
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Retries granted so far.
-    pub fn retries(&self) -> u64 {
-        todo!()
+    pub const fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Requests with an attempt that has not ended.
+    pub fn requests_in_flight(&self) -> usize {
+        self.requests.len()
+    }
+}
+
+/// What becomes of requests.
+impl Balancer {
+    /// Lets candidates and strategy follow the changes since the last pick.
+    fn refresh(&mut self) {
+        if self.pool.refresh() || self.strategy_is_new {
+            self.strategy_is_new = false;
+            self.strategy.pool_changed(&self.pool, &mut self.strategy_rng);
+        }
+    }
+
+    fn begin_attempt(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
+        assert!(self.pool.is_candidate(backend), "the strategy picked what is no candidate");
+        self.pool.attempt_began(backend);
+        let request = self.requests.get_mut(key).expect("an attempt is for a present request");
+        request.number += 1;
+        request.running += 1;
+        let attempt = self.attempts.insert(Running {
+            request: key,
+            backend,
+            began: now,
+            headed: false,
+            failed: false,
+        });
+        let timeout = &self.settings.timeout;
+        let body_by = request.total_by;
+        let head_by = timeout.attempt.map_or(body_by, |attempt| body_by.min(now + attempt));
+        Attempt {
+            id: AttemptId(attempt.pack()),
+            request: request.meta.id,
+            backend,
+            number: request.number,
+            connect_by: head_by.min(now + timeout.connect),
+            head_by,
+            body_by,
+        }
+    }
+
+    /// The next attempt of a request whose attempt at `failed_at` ended with `head`, if it is safe,
+    /// there is time, and the budget has one.
+    fn try_again(
+        &mut self,
+        now: Time,
+        key: Key,
+        failed_at: BackendId,
+        head: &Head,
+    ) -> Option<Attempt> {
+        let settings = self.settings.retry.as_ref()?;
+        let request = self.requests.get_mut(key).expect("kept while attempts run");
+        let meta = request.meta;
+        if request.number >= settings.attempts
+            || now >= request.total_by
+            || !may_repeat(settings, meta.idempotent, head)
+        {
+            return None;
+        }
+        request.tried.push(failed_at);
+        self.refresh();
+        if !self.pool.has_candidates() {
+            return None;
+        }
+        let settings = self.settings.retry.as_ref()?;
+        if !self.budget.try_spend(now, settings) {
+            self.denials.count(meta.id);
+            self.report_denials(now);
+            return None;
+        }
+        self.retries += 1;
+        let tried = &self.requests.get(key).expect("kept while attempts run").tried;
+        let candidates = self.pool.candidates_but(tried, &mut self.scratch)?;
+        let backend = self.strategy.pick(&meta, &candidates, &mut self.strategy_rng);
+        assert!(candidates.contains(backend), "the strategy picked what is no candidate");
+        Some(self.begin_attempt(now, key, backend))
+    }
+
+    fn report_denials(&mut self, now: Time) {
+        if let Some(kind) = self.denials.report(now) {
+            self.report(now, None, kind);
+        }
+    }
+}
+
+/// What becomes of backends.
+impl Balancer {
+    fn add(&mut self, now: Time, name: String, weight: u32) -> Result<BackendId, CommandError> {
+        let weight = valid_weight(weight)?;
+        if self.pool.is_taken(&name) {
+            return Err(CommandError::NameTaken(name));
+        }
+        let check = self.settings.health.as_ref().map(|h| Check::new(h.rise, h.fall));
+        let id = self.pool.add(now, name, weight, check);
+        self.report(now, Some(id), EventKind::Added);
+        if let Some(schedule) = &mut self.schedule {
+            schedule.add(now, id);
+            self.look_after(now, id);
+        }
+        Ok(id)
+    }
+
+    fn remove(&mut self, now: Time, id: BackendId, reason: String) {
+        if let Some(schedule) = &mut self.schedule {
+            schedule.remove(id);
+        }
+        if let Some(name) = self.pool.remove(id) {
+            let backend = Some((id, name));
+            let kind = EventKind::Removed { reason };
+            self.outputs.push_back(Output::Event(Event { at: now, backend, kind }));
+        }
+    }
+
+    fn is_alive(&mut self, now: Time, id: BackendId) {
+        if let Some(backend) = self.pool.get_mut(id) {
+            backend.alive_at = now;
+        }
+    }
+
+    /// Takes a backend that could not be connected to out until its next probe passes.
+    fn note_failed_connect(&mut self, now: Time, id: BackendId, began: Time, error: FailureKind) {
+        let at_fault = match error {
+            FailureKind::Connect => true,
+            // Unless it had less time than it may take, because the request was nearly over.
+            FailureKind::ConnectTimeout => now >= began + self.settings.timeout.connect,
+            _ => false,
+        };
+        let check = self.pool.get_mut(id).and_then(|backend| backend.check.as_mut());
+        if let (true, Some(check)) = (at_fault, check) {
+            check.connect_failed();
+            self.settle(now, id, "connect failed");
+        }
+    }
+
+    fn judge_probe(&mut self, now: Time, id: BackendId, result: ProbeResult) {
+        let Some(backend) = self.pool.get_mut(id) else { return };
+        let Some(check) = backend.check.as_mut() else { return };
+        let why = if result.passed {
+            backend.alive_at = now;
+            check.pass();
+            format!("probe passed: {}", result.reason)
+        } else {
+            check.fail();
+            format!("{} probes failed: {}", check.failed_in_a_row(), result.reason)
+        };
+        backend.last_check = Some(result.reason);
+        self.settle(now, id, &why);
+    }
+
+    /// Everything that time asks of one backend: an overdue probe, a long silence, the next probe.
+    fn look_after(&mut self, now: Time, id: BackendId) {
+        let Some(schedule) = &mut self.schedule else { return };
+        if let Some(probe) = schedule.overdue(now, id) {
+            schedule.end(probe);
+            let reason = "no report of the probe".into();
+            self.judge_probe(now, id, ProbeResult { passed: false, reason });
+        }
+        let Some(silent_at) = self.silent_at(now, id) else {
+            let silence = self.settings.health.as_ref().and_then(|h| h.remove_after);
+            let seconds = silence.unwrap_or_default().as_secs_f64();
+            self.remove(now, id, format!("silent for {seconds} s"));
+            return;
+        };
+        let Some(schedule) = &mut self.schedule else { return };
+        let begun = schedule.begin_if_due(now, id);
+        schedule.arm(id, silent_at);
+        if let (Some((probe, deadline)), Some(health)) = (begun, &self.settings.health) {
+            let path = health.path.clone();
+            self.outputs.push_back(Output::Probe(Probe { id: probe, backend: id, path, deadline }));
+        }
+    }
+
+    /// When this backend will have been silent for too long: `Some(None)` is never, `None` now.
+    fn silent_at(&self, now: Time, id: BackendId) -> Option<Option<Time>> {
+        let (Some(backend), Some(health)) = (self.pool.get(id), &self.settings.health) else {
+            return Some(None);
+        };
+        let Some(remove_after) = health.remove_after else { return Some(None) };
+        let at = backend.alive_at + remove_after;
+        if at > now {
+            Some(Some(at))
+        } else if self.pool.len() == 1 {
+            // The last one stays, and every probe looks whether it still is the last.
+            Some(None)
+        } else {
+            None
+        }
+    }
+
+    /// Draws the state of a backend, and reports a change.
+    fn settle(&mut self, now: Time, id: BackendId, reason: &str) {
+        if let Some((from, to)) = self.pool.settle(now, id, reason) {
+            let reason = reason.to_owned();
+            self.report(now, Some(id), EventKind::StateChanged { from, to, reason });
+        }
+    }
+
+    fn report(&mut self, now: Time, id: Option<BackendId>, kind: EventKind) {
+        let named = |id| Some((id, self.pool.get(id)?.name.clone()));
+        let backend = id.and_then(named);
+        self.outputs.push_back(Output::Event(Event { at: now, backend, kind }));
+    }
+}
+
+const fn valid_weight(weight: u32) -> Result<u32, CommandError> {
+    if weight == 0 || weight > MAX_WEIGHT {
+        Err(CommandError::BadWeight(weight))
+    } else {
+        Ok(weight)
     }
 }

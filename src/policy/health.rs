@@ -1,1 +1,131 @@
-//! Active health checks: when to probe, when a backend is down, back, or gone for good. It must not send anything.
+//! What probes and failed connects say of one backend: new, up or out. It must not send anything
+//! and knows no time; [`crate::probe`] knows when to ask.
+
+/// What follows from the checks so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing has passed yet, and fewer than `fall` probes failed.
+    New,
+    /// In order.
+    Up,
+    /// Not to be used.
+    Out,
+}
+
+/// The counters of one backend, after HAProxy's `check.c`: a level from 0 to rise + fall − 1, up
+/// from `rise` on. A pass lifts it by one, and to the top once it is up; a failure lowers it by
+/// one, and to the bottom once it is not. So `fall` failures in a row take it down, `rise` passes
+/// in a row bring it back, and one pass forgives all failures before it.
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    rise: u64,
+    fall: u64,
+    level: u64,
+    /// A request could not connect since the last passed probe.
+    connect_failed: bool,
+    /// A probe has passed at least once.
+    proven: bool,
+    failed_in_a_row: u64,
+}
+
+impl Check {
+    /// Of a new backend: one pass brings it up. Counts of 0 are taken as 1.
+    pub(crate) fn new(rise: u32, fall: u32) -> Self {
+        let (rise, fall) = (u64::from(rise.max(1)), u64::from(fall.max(1)));
+        Self {
+            rise,
+            fall,
+            level: rise - 1,
+            connect_failed: false,
+            proven: false,
+            failed_in_a_row: 0,
+        }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        if self.level >= self.rise && !self.connect_failed {
+            Standing::Up
+        } else if !self.proven && self.failed_in_a_row < self.fall && !self.connect_failed {
+            Standing::New
+        } else {
+            Standing::Out
+        }
+    }
+
+    /// Probes that failed since the last that passed.
+    pub(crate) const fn failed_in_a_row(&self) -> u64 {
+        self.failed_in_a_row
+    }
+
+    pub(crate) fn pass(&mut self) {
+        self.connect_failed = false;
+        self.proven = true;
+        self.failed_in_a_row = 0;
+        self.level += 1;
+        if self.level >= self.rise {
+            self.level = self.rise + self.fall - 1;
+        }
+    }
+
+    pub(crate) fn fail(&mut self) {
+        self.failed_in_a_row += 1;
+        if !self.proven {
+            // A new backend that is slow to start needs its one pass, however long it took.
+            return;
+        }
+        self.level = self.level.saturating_sub(1);
+        if self.level < self.rise {
+            self.level = 0;
+        }
+    }
+
+    /// A request could not connect: out until the next probe that passes.
+    pub(crate) const fn connect_failed(&mut self) {
+        self.connect_failed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `+` a probe passes, `-` one fails, `c` a connect fails; below each the standing after it:
+    /// New, Up, Out.
+    #[test]
+    fn standings_follow_the_checks() {
+        for (rise, fall, checks, expected) in [
+            (2, 3, "+", "U"),               // a new backend needs one pass
+            (2, 3, "--+", "NNU"),           // also after failures
+            (2, 3, "----+", "NNOOU"),       // which take it out in the end
+            (2, 3, "+---", "UUUO"),         // `fall` in a row
+            (2, 3, "+--+--+", "UUUUUUU"),   // and only in a row
+            (2, 3, "+---+-++", "UUUOOOOU"), // `rise` in a row
+            (1, 1, "+-+-", "UOUO"),
+            (2, 3, "+c+", "UOU"),       // a failed connect: until the next pass
+            (2, 3, "+c-+", "UOOU"),     // even after a failed probe, while short of `fall`
+            (2, 3, "+c---+", "UOOOOO"), // but not once the probes have taken it down
+            (2, 2, "c+", "OU"),
+            (0, 0, "+-+", "UOU"), // 0 counts as 1
+            (u32::MAX, u32::MAX, "+-c+", "UUOU"),
+        ] {
+            let mut check = Check::new(rise, fall);
+            assert_eq!(check.standing(), Standing::New);
+            let seen: String = checks
+                .chars()
+                .map(|event| {
+                    match event {
+                        '+' => check.pass(),
+                        '-' => check.fail(),
+                        _ => check.connect_failed(),
+                    }
+                    match check.standing() {
+                        Standing::New => 'N',
+                        Standing::Up => 'U',
+                        Standing::Out => 'O',
+                    }
+                })
+                .collect();
+            assert_eq!(seen, expected, "rise {rise}, fall {fall}: {checks}");
+        }
+    }
+}

@@ -5,19 +5,22 @@
 
 pub mod balancer;
 pub mod event;
-pub mod health;
+mod health;
+pub mod message;
 pub mod pool;
-pub mod retry;
+mod probe;
+mod retry;
 pub mod settings;
+mod slab;
 pub mod strategy;
 
-pub use balancer::{
-    Attempt, Balancer, Command, CommandError, End, Head, Next, Output, Probe, ProbeResult, Reject,
-    Verdict,
-};
+pub use balancer::Balancer;
 pub use event::{Event, EventKind};
+pub use message::{
+    Attempt, Command, CommandError, End, Head, Next, Output, Probe, ProbeResult, Reject, Verdict,
+};
 pub use pool::{BackendStatus, Pool, State};
 pub use settings::{
     Choice, HealthSettings, ParameterValue, RetrySettings, Settings, TimeoutSettings,
 };
-pub use strategy::{Candidates, Entry, Registry, Strategy};
+pub use strategy::{Candidates, ChoiceError, Entry, Parameter, Registry, Strategy};

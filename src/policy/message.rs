@@ -1,0 +1,167 @@
+//! What passes between a balancer and its shell: verdicts, heads, ends, probes, commands.
+//! It must not know how they are decided or carried.
+
+use base::{AttemptId, BackendId, FailureKind, ProbeId, RequestId, Sent, Time};
+
+use crate::event::Event;
+use crate::settings::Choice;
+
+/// One sending of a request to one backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// To be named in every later call about it.
+    pub id: AttemptId,
+    /// The request it serves.
+    pub request: RequestId,
+    /// Where to send it.
+    pub backend: BackendId,
+    /// 1 for the first attempt of the request.
+    pub number: u32,
+    /// The connection must be open by then.
+    pub connect_by: Time,
+    /// The answer's head must be there by then ([`Time::MAX`]: no limit).
+    pub head_by: Time,
+    /// The answer's last byte must be there by then ([`Time::MAX`]: no limit).
+    pub body_by: Time,
+}
+
+/// Why a request gets no backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// No backend is ready. 503.
+    NoBackend,
+    /// A limit or a full queue. 503 or 429; of later issues.
+    Limited,
+}
+
+/// What to do with a new request.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it.
+    Send(Attempt),
+    /// It waits inside; an [`Output::Send`] or [`Output::Reject`] will follow.
+    Wait(RequestId),
+    /// Refuse it.
+    Reject(Reject),
+}
+
+/// The head of an attempt's answer, or what came instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A status line.
+    Status {
+        /// The status.
+        status: u16,
+        /// The shell can send the whole request again.
+        replayable: bool,
+    },
+    /// None: the attempt failed.
+    Failed {
+        /// Why.
+        error: FailureKind,
+        /// How much of the request had been written.
+        sent: Sent,
+        /// The connection had served another request before.
+        reused: bool,
+        /// The shell can send the whole request again.
+        replayable: bool,
+    },
+}
+
+/// What to do now that the head, or the failure, is known.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Give the answer to the client.
+    Deliver,
+    /// Drop this attempt (its [`crate::Balancer::handle_end`] still follows) and send this one.
+    Retry(Attempt),
+    /// Drop this attempt; the next one comes as an [`Output::Send`] after a backoff.
+    Later,
+    /// Tell the client of the failure.
+    GiveUp,
+}
+
+/// How an attempt ended. Every attempt ends exactly once, failed and dropped ones included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The whole answer was relayed.
+    Complete,
+    /// The backend broke it off: no head, or a body cut short, or too late.
+    UpstreamBroke,
+    /// The client left.
+    ClientLeft,
+    /// The balancer's own decision: a retry took over.
+    Aborted,
+}
+
+/// A health probe to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// To be named in [`crate::Balancer::handle_probe`].
+    pub id: ProbeId,
+    /// Whom.
+    pub backend: BackendId,
+    /// What to ask for ([`crate::HealthSettings::path`]).
+    pub path: String,
+    /// No answer by then is a failure, which the shell reports.
+    pub deadline: Time,
+}
+
+/// What came of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeResult {
+    /// An answer with the expected status came in time.
+    pub passed: bool,
+    /// For people: "200 in 1.2 ms", "connection refused", "status 500", "timeout".
+    pub reason: String,
+}
+
+/// What a balancer wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a waiting request.
+    Send(Attempt),
+    /// Refuse a waiting request.
+    Reject(RequestId, Reject),
+    /// Break off a running attempt.
+    Abort(AttemptId),
+    /// Send a probe and report with [`crate::Balancer::handle_probe`].
+    Probe(Probe),
+    /// Tell whoever listens.
+    Event(Event),
+}
+
+/// A change asked for at runtime.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// A new backend; it joins as [`crate::State::Checking`] where health is on, else ready.
+    Add {
+        /// Unique among the present backends.
+        name: String,
+        /// At least 1.
+        weight: u32,
+    },
+    /// Out of the pool at once; its running attempts end in their own time.
+    Remove(BackendId),
+    /// No new requests.
+    Drain(BackendId),
+    /// Ends a drain.
+    Ready(BackendId),
+    /// A new weight, at least 1.
+    Weight(BackendId, u32),
+    /// Another strategy from now on.
+    Strategy(Choice),
+}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// No such backend (any more).
+    UnknownBackend(BackendId),
+    /// A backend of this name is in the pool.
+    NameTaken(String),
+    /// Weights are 1 to 65 536.
+    BadWeight(u32),
+}

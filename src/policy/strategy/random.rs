@@ -1,0 +1,56 @@
+//! Weighted random: no state to share, no order to fall into step with. It must not look at load.
+
+use base::{BackendId, RequestMeta, Rng};
+
+use super::alias::Alias;
+use super::{Candidates, Entry, Strategy};
+use crate::pool::Pool;
+
+/// The registry's entry.
+pub static ENTRY: Entry = Entry {
+    name: "random",
+    summary: "any backend, in proportion to its weight: simple, but queues differ widely",
+    parameters: &[],
+    build: |_| Box::new(Random { weighted: None }),
+};
+
+struct Random {
+    /// `None` while all weights are equal: then one plain draw does.
+    weighted: Option<Alias>,
+}
+
+impl Strategy for Random {
+    fn pick(
+        &mut self,
+        _request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        rng: &mut Rng,
+    ) -> BackendId {
+        let index = match &self.weighted {
+            None => rng.below(candidates.len()),
+            Some(table) if candidates.is_whole() => table.draw(rng),
+            Some(_) => draw_by_sum(candidates, rng),
+        };
+        candidates.id(index)
+    }
+
+    fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) {
+        let weights: Vec<u32> = pool.ready().map(|(_, weight)| weight).collect();
+        let equal = weights.windows(2).all(|pair| pair[0] == pair[1]);
+        self.weighted = (!equal).then(|| Alias::new(&weights));
+    }
+}
+
+/// For a retry, whose candidates are fewer than the table's: one pass over them.
+fn draw_by_sum(candidates: &Candidates<'_>, rng: &mut Rng) -> usize {
+    let total: usize = (0..candidates.len()).map(|i| candidates.weight(i) as usize).sum();
+    let mut ticket = rng.below(total);
+    for index in 0..candidates.len() {
+        let weight = candidates.weight(index) as usize;
+        if ticket < weight {
+            return index;
+        }
+        ticket -= weight;
+    }
+    unreachable!("a ticket lies below the sum of the weights")
+}

@@ -1,0 +1,175 @@
+//! The strategies that can be named, with their parameters checked.
+//! It must not know the text that the names came from.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Strategy, least_request, p2c, random, round_robin};
+use crate::settings::{Choice, ParameterValue};
+
+/// One parameter of a strategy.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its key.
+    pub name: &'static str,
+    /// Its value when it is not given; also fixes its type.
+    pub default: ParameterValue,
+    /// The smallest allowed number (durations: seconds; flags: ignored).
+    pub min: f64,
+    /// The largest allowed number.
+    pub max: f64,
+    /// One line on what it does.
+    pub summary: &'static str,
+}
+
+/// A strategy that can be chosen by name.
+#[derive(Debug)]
+pub struct Entry {
+    /// What stands in a scenario.
+    pub name: &'static str,
+    /// One line: what it does and when to use it.
+    pub summary: &'static str,
+    /// Its parameters.
+    pub parameters: &'static [Parameter],
+    /// Makes one; gets every parameter, checked.
+    pub build: fn(&BTreeMap<String, ParameterValue>) -> Box<dyn Strategy>,
+}
+
+/// Why a strategy could not be chosen; the message names the value and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChoiceError {
+    /// The parameter at fault, or `None` when the name is.
+    pub parameter: Option<String>,
+    /// "unknown strategy \"p2\"; one of least_request, p2c, …"
+    pub message: String,
+}
+
+impl Parameter {
+    /// The given value in this parameter's type, or what is wrong with it.
+    fn check(&self, given: ParameterValue) -> Result<ParameterValue, String> {
+        use ParameterValue::{Duration, Flag, Integer, Number};
+        let (value, size) = match (self.default, given) {
+            (Integer(_), Integer(n)) => (given, n as f64),
+            (Number(_), Number(x)) => (given, x),
+            // "1" is a number where "1.0" is one.
+            (Number(_), Integer(n)) => (Number(n as f64), n as f64),
+            (Duration(_), Duration(d)) => (given, d.as_secs_f64()),
+            (Flag(_), Flag(_)) => return Ok(given),
+            (wanted, _) => return Err(format!("must be {}, not {given}", kind(wanted))),
+        };
+        // Written so that a number which is none (NaN) is outside too.
+        if size >= self.min && size <= self.max {
+            return Ok(value);
+        }
+        let unit = if matches!(value, Duration(_)) { "s" } else { "" };
+        Err(format!("must be from {}{unit} to {}{unit}, not {given}", self.min, self.max))
+    }
+}
+
+/// The type of a value in words.
+const fn kind(value: ParameterValue) -> &'static str {
+    match value {
+        ParameterValue::Integer(_) => "a whole number",
+        ParameterValue::Number(_) => "a number",
+        ParameterValue::Flag(_) => "true or false",
+        ParameterValue::Duration(_) => "a duration like \"250ms\"",
+    }
+}
+
+impl Entry {
+    /// This strategy with these parameters, defaults for the rest; all errors at once.
+    pub fn choose(
+        &'static self,
+        given: &BTreeMap<String, ParameterValue>,
+    ) -> Result<Choice, Vec<ChoiceError>> {
+        let mut chosen = BTreeMap::new();
+        let mut errors = Vec::new();
+        let error = |name: &str, message| ChoiceError { parameter: Some(name.into()), message };
+        for parameter in self.parameters {
+            let name = parameter.name;
+            let value = given.get(name).map_or(Ok(parameter.default), |&v| parameter.check(v));
+            match value {
+                Ok(value) => drop(chosen.insert(name.to_owned(), value)),
+                Err(wrong) => errors.push(error(name, format!("{}: {name} {wrong}", self.name))),
+            }
+        }
+        for name in given.keys().filter(|name| self.parameters.iter().all(|p| p.name != **name)) {
+            let known: Vec<&str> = self.parameters.iter().map(|p| p.name).collect();
+            let remedy = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("one of {}", known.join(", "))
+            };
+            let message = format!("{} has no parameter {name:?}; {remedy}", self.name);
+            errors.push(error(name, message));
+        }
+        if errors.is_empty() { Ok(Choice::new(self, chosen)) } else { Err(errors) }
+    }
+}
+
+/// The strategies that can be named.
+#[derive(Clone, Debug)]
+pub struct Registry(Vec<&'static Entry>);
+
+impl Registry {
+    /// All strategies of the lab.
+    pub fn standard() -> Self {
+        Self(vec![&round_robin::ENTRY, &random::ENTRY, &least_request::ENTRY, &p2c::ENTRY])
+    }
+
+    /// One more, for tests and for programs that bring their own; it takes the place of one with
+    /// the same name.
+    #[must_use]
+    pub fn with(mut self, entry: &'static Entry) -> Self {
+        self.0.retain(|other| other.name != entry.name);
+        self.0.push(entry);
+        self
+    }
+
+    /// All of them, in the order in which `lab list strategies` shows them.
+    pub fn entries(&self) -> &[&'static Entry] {
+        &self.0
+    }
+
+    /// The strategy of this name with these parameters.
+    pub fn choose(
+        &self,
+        name: &str,
+        given: &BTreeMap<String, ParameterValue>,
+    ) -> Result<Choice, Vec<ChoiceError>> {
+        let Some(entry) = self.0.iter().find(|entry| entry.name == name) else {
+            let mut known: Vec<&str> = self.0.iter().map(|entry| entry.name).collect();
+            known.sort_unstable();
+            let message = format!("unknown strategy {name:?}; one of {}", known.join(", "));
+            return Err(vec![ChoiceError { parameter: None, message }]);
+        };
+        entry.choose(given)
+    }
+}
+
+/// The value of a parameter that [`Entry::choose`] has checked, for the strategies' builders.
+pub(super) fn integer(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> usize {
+    match parameters.get(name) {
+        Some(&ParameterValue::Integer(n)) => usize::try_from(n).unwrap_or(0),
+        other => unreachable!("{name} is a checked whole number, not {other:?}"),
+    }
+}
+
+/// See [`integer`].
+pub(super) fn flag(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> bool {
+    match parameters.get(name) {
+        Some(&ParameterValue::Flag(on)) => on,
+        other => unreachable!("{name} is a checked flag, not {other:?}"),
+    }
+}
+
+impl std::fmt::Display for ParameterValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Integer(n) => n.fmt(f),
+            Self::Number(x) => x.fmt(f),
+            Self::Flag(on) => on.fmt(f),
+            Self::Duration(d) => write!(f, "{}s", Duration::as_secs_f64(d)),
+        }
+    }
+}
