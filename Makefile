@@ -1,0 +1,33 @@
+# make test   the whole gate; .ci/run calls it and nothing else decides
+# make bench  speed against peers, with a table in reports/benchmarks.md
+# make docs   the pages that are generated from the code
+
+CARGO ?= cargo
+DENY := target/tools/bin/cargo-deny
+
+.PHONY: test format clippy deny unit bench docs
+.DELETE_ON_ERROR:
+
+test: format clippy deny unit
+
+format:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# Advisories need the internet: the GitHub workflow checks them.
+deny: $(DENY)
+	$(DENY) --locked check licenses bans sources
+
+$(DENY):
+	$(CARGO) install --locked --root target/tools cargo-deny@0.20.2
+
+unit:
+	$(CARGO) test --workspace --locked
+
+bench:
+	bench/run
+
+docs:
+	UPDATE_DOCS=1 $(CARGO) test --workspace --locked docs
