@@ -1,11 +1,97 @@
-//! proxy.toml, and the `[proxy]` table of a scenario: the same keys. It must not know scenarios.
+//! proxy.toml: what `lab proxy` is told. It must not know scenarios.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use policy::{Registry, Settings};
 
+use crate::backends::{BACKENDS, WEIGHT, WORKERS, push};
+use crate::document::Document;
+use crate::policy_keys::{self, POLICY_KEYS, TIMEOUT_ALONE};
 use crate::problem::Problem;
+use crate::reader::{Context, ROOT, Reader};
+use crate::schema::{Key, Kind, Presence, Schema};
+use crate::value::{format_duration, quote, shown};
+
+/// `workers`, as in a scenario.
+pub const WORKERS_KEY: Key = Key {
+    name: "workers",
+    kind: Kind::Whole { min: 1, max: WORKERS },
+    presence: Presence::Default("1"),
+    summary: "Worker threads.",
+};
+
+/// proxy.toml.
+pub static PROXY_TOML: Schema = Schema {
+    title: "proxy.toml",
+    summary: "The load balancer of `lab proxy --config proxy.toml`: the keys and tables of a \
+              scenario's [proxy], without the prefix, and where it listens.",
+    groups: &[
+        &[
+            Key {
+                name: "listen",
+                kind: Kind::Address,
+                presence: Presence::Required("\"127.0.0.1:8080\""),
+                summary: "Where requests come in; port 0 is any free one.",
+            },
+            Key {
+                name: "admin",
+                kind: Kind::Address,
+                presence: Presence::Absent("no admin API"),
+                summary: "Where the admin API listens; port 0 is any free one.",
+            },
+            WORKERS_KEY,
+        ],
+        POLICY_KEYS,
+        &[
+            TIMEOUT_ALONE,
+            Key {
+                name: "drain_timeout",
+                kind: Kind::Duration { zero: true },
+                presence: Presence::Default("5s"),
+                summary: "After SIGTERM: how long requests in flight may take to end.",
+            },
+            Key {
+                name: "seed",
+                kind: Kind::Whole { min: 0, max: u64::MAX },
+                presence: Presence::Absent("drawn by the system"),
+                summary: "The seed of its random choices.",
+            },
+            Key {
+                name: "backends",
+                kind: Kind::Tables(&BACKEND),
+                presence: Presence::Absent("none at the start; needs `admin`"),
+                summary: "The backends at the start.",
+            },
+        ],
+    ],
+};
+
+static BACKEND: Schema = Schema {
+    title: "[[backends]]",
+    summary: "A backend at the start.",
+    groups: &[&[
+        Key {
+            name: "address",
+            kind: Kind::Address,
+            presence: Presence::Required("\"127.0.0.1:9101\""),
+            summary: "Where it is.",
+        },
+        Key {
+            name: "weight",
+            kind: WEIGHT,
+            presence: Presence::Default("1"),
+            summary: "Its share of the requests, relative to the others'.",
+        },
+        Key {
+            name: "id",
+            kind: Kind::Name,
+            presence: Presence::Absent("b1, b2, …"),
+            summary: "Its name in the admin API.",
+        },
+    ]],
+};
 
 /// proxy.toml.
 #[derive(Clone, Debug)]
@@ -40,12 +126,103 @@ pub struct ProxyBackend {
 impl ProxyConfig {
     /// Reads proxy.toml.
     pub fn parse(file: &str, text: &str, registry: &Registry) -> Result<Self, Vec<Problem>> {
-        let _ = (file, text, registry);
-        todo!()
+        let document = Document::parse(file, text)?;
+        let context = Context::new(file);
+        let made = Self::read(&context, &document, registry);
+        context.finish(made)
+    }
+
+    fn read(context: &Context<'_>, document: &Document, registry: &Registry) -> Option<Self> {
+        let r = Reader::new(context, &document.root, ROOT, &PROXY_TOML);
+        let listen = r.address("listen");
+        let admin = r.address("admin");
+        if let (Some(listen), Some(admin)) = (listen, admin)
+            && listen == admin
+            && listen.port() != 0
+        {
+            r.problem("admin", format!("admin = \"{admin}\" is also listen: use another port"));
+        }
+        let workers = r.whole_u32("workers");
+        let settings = policy_keys::read(&r, registry);
+        let drain_timeout = r.duration("drain_timeout");
+        let seed = r.whole("seed");
+        let backends = read_backends(&r);
+        if !r.has("backends") && !r.has("admin") {
+            let message = "no backends: write at least one [[backends]], or admin = \
+                           \"127.0.0.1:9900\" to add some later";
+            r.problem("backends", message);
+        }
+        Some(Self {
+            listen: listen?,
+            admin,
+            workers: workers?,
+            settings: settings?,
+            drain_timeout: drain_timeout?,
+            backends: backends?,
+            seed,
+        })
     }
 
     /// The text that [`ProxyConfig::parse`] reads back as the same configuration.
     pub fn to_toml(&self) -> String {
-        todo!()
+        let mut text = String::new();
+        push(&mut text, "listen", &quote(&self.listen.to_string()));
+        if let Some(admin) = self.admin {
+            push(&mut text, "admin", &quote(&admin.to_string()));
+        }
+        push(&mut text, "workers", &self.workers.to_string());
+        push(&mut text, "strategy", &policy_keys::strategy_to_toml(&self.settings.strategy));
+        push(&mut text, "drain_timeout", &quote(&format_duration(self.drain_timeout)));
+        if let Some(seed) = self.seed {
+            push(&mut text, "seed", &seed.to_string());
+        }
+        policy_keys::tables_to_toml(&mut text, &self.settings);
+        for backend in &self.backends {
+            text.push_str("\n[[backends]]\n");
+            push(&mut text, "address", &quote(&backend.address.to_string()));
+            push(&mut text, "weight", &backend.weight.to_string());
+            if let Some(id) = &backend.id {
+                push(&mut text, "id", &quote(id));
+            }
+        }
+        text
     }
+}
+
+fn read_backends(r: &Reader<'_>) -> Option<Vec<ProxyBackend>> {
+    let tables = r.tables("backends")?;
+    if tables.len() > BACKENDS {
+        r.problem("backends", format!("more than {BACKENDS} backends"));
+        return None;
+    }
+    let mut addresses = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    let mut backends = Vec::new();
+    for table in &tables {
+        let address = table.address("address");
+        let weight = table.whole_u32("weight");
+        let id = table.text("id");
+        if let Some(address) = address {
+            if address.port() == 0 {
+                table.problem(
+                    "address",
+                    format!("address = \"{address}\" has no port to connect to"),
+                );
+            } else if !addresses.insert(address) {
+                let message =
+                    format!("there is a backend at {address} already: keep one of the two");
+                table.problem("address", message);
+            }
+        }
+        if let Some(id) = &id
+            && !ids.insert(id.clone())
+        {
+            let message = format!("there is a backend of id {} already: rename one", shown(id));
+            table.problem("id", message);
+        }
+        if let (Some(address), Some(weight)) = (address, weight) {
+            backends.push(ProxyBackend { address, weight, id });
+        }
+    }
+    Some(backends)
 }

@@ -1,0 +1,187 @@
+//! What is written as TOML reads back as the same configuration, whatever it is.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Distribution;
+use config::backends::BackendConfig;
+use config::proxy::ProxyBackend;
+use config::{BackendsConfig, ProxyConfig};
+use policy::{HealthSettings, Registry, RetrySettings, Settings, TimeoutSettings};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use workload::{Abandoned, BackendModel, Discipline};
+
+fn no_file(_: &str) -> std::io::Result<String> {
+    panic!("no file is named")
+}
+
+/// Seconds as distributions hold them, tiny and huge ones included.
+fn time() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.02), 0.0..1.0, 1e-12..1e-6, 0.0..1e7]
+}
+
+fn above_zero() -> impl Strategy<Value = f64> {
+    // Below half a nanosecond a time counts as zero.
+    time().prop_map(|t| t.max(1e-9))
+}
+
+fn distribution() -> impl Strategy<Value = Distribution> {
+    let ordered = |(a, b): (f64, f64)| (a.min(b), a.max(b));
+    prop_oneof![
+        time().prop_map(|value| Distribution::Constant { value }),
+        (time(), time())
+            .prop_map(ordered)
+            .prop_map(|(min, max)| Distribution::Uniform { min, max }),
+        above_zero().prop_map(|mean| Distribution::Exponential { mean }),
+        (above_zero(), 1_u32..=1_000).prop_map(|(mean, k)| Distribution::Erlang { mean, k }),
+        (above_zero(), 1.0..1e6)
+            .prop_map(|(mean, scv)| Distribution::Hyperexponential { mean, scv }),
+        (time(), time()).prop_map(|(mean, sd)| Distribution::Normal { mean, sd }),
+        (above_zero(), above_zero())
+            .prop_map(ordered)
+            .prop_map(|(median, p99)| Distribution::Lognormal { median, p99 }),
+        (above_zero(), 0.1..1e3).prop_map(|(min, shape)| Distribution::Pareto { min, shape }),
+        (above_zero(), 0.1..1e3).prop_map(|(scale, shape)| Distribution::Weibull { scale, shape }),
+        (time(), time(), 0.0..=1.0).prop_map(|(a, b, share_b)| Distribution::Bimodal {
+            a,
+            b,
+            share_b
+        }),
+        vec(time(), 1..20).prop_map(|v| Distribution::Empirical { values: Arc::from(v) }),
+    ]
+}
+
+fn model() -> impl Strategy<Value = BackendModel> {
+    (
+        1_u32..=1_000_000,
+        option::of(0_u32..=10_000_000),
+        any::<(bool, bool)>(),
+        distribution(),
+        0_u32..=16_777_216,
+    )
+        .prop_map(|(concurrency, queue, (ps, drop), service, response_bytes)| BackendModel {
+            concurrency,
+            queue,
+            discipline: if ps { Discipline::Ps } else { Discipline::Fifo },
+            abandoned: if drop { Abandoned::Drop } else { Abandoned::Finish },
+            service,
+            response_bytes,
+        })
+}
+
+fn address() -> impl Strategy<Value = SocketAddr> {
+    prop_oneof![
+        any::<(Ipv4Addr, u16)>().prop_map(|(ip, port)| SocketAddr::new(IpAddr::V4(ip), port)),
+        any::<(u128, u16)>().prop_map(|(ip, port)| SocketAddr::new(IpAddr::V6(ip.into()), port)),
+    ]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9_-]{1,64}"
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    prop_oneof![1_u64..2_000_000_000, 1_u64..10_000_000_000_000_000].prop_map(Duration::from_nanos)
+}
+
+fn health() -> impl Strategy<Value = HealthSettings> {
+    let path = "/[!-\"$-~]{0,40}";
+    let counts = (1_u32..=1_000, 1_u32..=1_000);
+    (path, duration(), duration(), counts, 0.0..=1.0, option::of(duration())).prop_map(
+        |(path, interval, timeout, (fall, rise), jitter, remove_after)| HealthSettings {
+            path,
+            interval,
+            timeout,
+            fall,
+            rise,
+            jitter,
+            remove_after,
+        },
+    )
+}
+
+fn retry() -> impl Strategy<Value = RetrySettings> {
+    (1_u32..=100, 0.0..=10.0, 0.0..=1e8, vec(400_u16..=599, 0..64)).prop_map(
+        |(attempts, budget, budget_min, statuses)| RetrySettings {
+            attempts,
+            budget,
+            budget_min,
+            statuses,
+        },
+    )
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let strategies = Registry::standard().entries().len();
+    let timeout = (duration(), option::of(duration()), option::of(duration()));
+    (0..strategies, option::of(health()), option::of(retry()), timeout).prop_map(
+        |(strategy, health, retry, (connect, attempt, total))| Settings {
+            strategy: Registry::standard().entries()[strategy]
+                .choose(&std::collections::BTreeMap::new())
+                .expect("defaults are valid"),
+            health,
+            retry,
+            timeout: TimeoutSettings { connect, attempt, total },
+        },
+    )
+}
+
+fn proxy_config() -> impl Strategy<Value = ProxyConfig> {
+    let backends = btree_map(1_u16.., (1_u32..=65_536, any::<bool>()), 0..5);
+    let ends = (option::of(any::<u64>()), duration());
+    (address(), 1_u32..=256, settings(), ends, backends).prop_map(
+        |(listen, workers, settings, (seed, drain_timeout), backends)| ProxyConfig {
+            listen,
+            admin: Some(SocketAddr::from(([127, 0, 0, 2], 0))),
+            workers,
+            settings,
+            drain_timeout,
+            backends: backends
+                .into_iter()
+                .map(|(port, (weight, named))| ProxyBackend {
+                    address: SocketAddr::from(([127, 0, 0, 1], port)),
+                    weight,
+                    id: named.then(|| format!("a-{port}")),
+                })
+                .collect(),
+            seed,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn of_backends_toml(
+        control in option::of(address()),
+        workers in 1_u32..=256,
+        seed: u64,
+        backends in btree_map(name(), (address(), model()), 1..5),
+    ) {
+        let backends: Vec<_> = backends
+            .into_iter()
+            .enumerate()
+            .map(|(i, (name, (mut listen, model)))| {
+                // Ports of one address must differ, and any number of them may be 0.
+                listen.set_port(if listen.port() % 2 == 0 { 0 } else { 9_000 + i as u16 });
+                BackendConfig { name, listen, model }
+            })
+            .collect();
+        let config = BackendsConfig { control, workers, seed, backends };
+        let text = config.to_toml();
+        prop_assert_eq!(BackendsConfig::parse("b.toml", &text, &no_file), Ok(config), "{}", text);
+    }
+
+    #[test]
+    fn of_proxy_toml(config in proxy_config()) {
+        let text = config.to_toml();
+        let read = ProxyConfig::parse("p.toml", &text, &Registry::standard());
+        let read = read.unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+        // A registry's entries hold functions, which cannot be compared; their names can.
+        prop_assert_eq!(format!("{read:?}"), format!("{config:?}"), "{}", text);
+    }
+}
