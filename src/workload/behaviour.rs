@@ -194,6 +194,13 @@ impl Behaviour {
         self.set_speeds(self.now);
     }
 
+    /// All faults end here.
+    pub fn clear_faults(&mut self, now: Time) {
+        self.advance(now);
+        self.condition = Condition::new();
+        self.set_speeds(self.now);
+    }
+
     /// When an answer will be due, as things stand; in the past when one waits to be taken.
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.due.front() {
