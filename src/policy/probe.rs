@@ -146,3 +146,129 @@ impl Schedule {
         (watch.generation == id.generation).then_some(watch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(500);
+
+    fn schedule(jitter: f64, seed: u64) -> Schedule {
+        let settings = HealthSettings {
+            interval: INTERVAL,
+            timeout: Duration::from_millis(200),
+            jitter,
+            ..HealthSettings::default()
+        };
+        Schedule::new(settings, Rng::from_seed(seed))
+    }
+
+    const fn id(slot: u32) -> BackendId {
+        BackendId { slot, generation: 0 }
+    }
+
+    /// Plays a schedule in which every probe is answered at once; when whose probes began.
+    fn starts(schedule: &mut Schedule, backends: u32, until: Time) -> Vec<Vec<Time>> {
+        let mut starts = vec![Vec::new(); backends as usize];
+        let mut look = |schedule: &mut Schedule, now: Time, id: BackendId| {
+            if let Some((probe, deadline)) = schedule.begin_if_due(now, id) {
+                assert_eq!(deadline, now + Duration::from_millis(200));
+                starts[id.slot as usize].push(now);
+                assert_eq!(schedule.end(probe), Some(id));
+            }
+            schedule.arm(id, None);
+        };
+        for slot in 0..backends {
+            schedule.add(Time::ZERO, id(slot));
+            look(schedule, Time::ZERO, id(slot));
+        }
+        while let Some(now) = schedule.next_wake().filter(|&wake| wake <= until) {
+            while let Some(id) = schedule.pop_due(now) {
+                look(schedule, now, id);
+            }
+        }
+        starts
+    }
+
+    #[test]
+    fn probes_begin_at_once_are_spread_and_keep_their_interval() {
+        let until = Time::ZERO + INTERVAL * 20;
+        let starts = starts(&mut schedule(0.1, 1), 50, until);
+        let (least, most) = (INTERVAL.mul_f64(0.9), INTERVAL.mul_f64(1.1));
+        let mut gaps = Vec::new();
+        for times in &starts {
+            assert_eq!(times[0], Time::ZERO);
+            assert!(times[1].since(times[0]) <= INTERVAL);
+            gaps.extend(times.windows(2).skip(1).map(|pair| pair[1].since(pair[0])));
+        }
+        assert!(gaps.iter().all(|gap| (least..=most).contains(gap)), "{gaps:?}");
+        assert!(gaps.iter().min() < Some(&INTERVAL.mul_f64(0.92)), "jitter is used");
+        assert!(gaps.iter().max() > Some(&INTERVAL.mul_f64(1.08)));
+        // Second probes of 50 backends over the interval: a tenth of it holds 5 of them, ± 5 × 2.1.
+        for tenth in 0..10 {
+            let from = Time::ZERO + INTERVAL * tenth / 10;
+            let here = |times: &&Vec<Time>| (from..from + INTERVAL / 10).contains(&times[1]);
+            let count = starts.iter().filter(here).count();
+            assert!(count <= 15, "{count} second probes in one tenth of the interval");
+        }
+    }
+
+    #[test]
+    fn without_jitter_the_interval_is_exact() {
+        let starts = starts(&mut schedule(0.0, 2), 1, Time::ZERO + INTERVAL * 9);
+        assert!(starts[0].len() >= 9);
+        assert!(starts[0].windows(2).skip(1).all(|pair| pair[1].since(pair[0]) == INTERVAL));
+    }
+
+    #[test]
+    fn an_interval_of_nothing_ends_all_the_same() {
+        let mut schedule = schedule(1.0, 3);
+        schedule.settings.interval = Duration::ZERO;
+        let starts = starts(&mut schedule, 1, Time::from_secs_f64(0.1));
+        assert!((90..=101).contains(&starts[0].len()), "{}", starts[0].len());
+    }
+
+    #[test]
+    fn one_probe_a_backend_is_out_and_what_is_not_reported_expires() {
+        let mut schedule = schedule(0.0, 4);
+        schedule.settings.timeout = INTERVAL * 3;
+        schedule.add(Time::ZERO, id(0));
+        let (probe, deadline) = schedule.begin_if_due(Time::ZERO, id(0)).unwrap();
+        schedule.arm(id(0), None);
+        assert_eq!(schedule.begin_if_due(Time::ZERO + INTERVAL * 2, id(0)), None);
+        let expires = deadline + REPORT_GRACE;
+        assert_eq!(schedule.next_wake(), Some(expires));
+        assert_eq!(schedule.overdue(deadline, id(0)), None);
+        assert_eq!(schedule.pop_due(expires), Some(id(0)));
+        assert_eq!(schedule.overdue(expires, id(0)), Some(probe));
+        assert_eq!(schedule.end(probe), Some(id(0)));
+        assert_eq!(schedule.end(probe), None, "a report that comes too late");
+        assert!(schedule.begin_if_due(expires, id(0)).is_some());
+    }
+
+    #[test]
+    fn a_removed_backend_is_looked_at_no_more() {
+        let mut schedule = schedule(0.0, 5);
+        schedule.add(Time::ZERO, id(0));
+        let (probe, _) = schedule.begin_if_due(Time::ZERO, id(0)).unwrap();
+        schedule.arm(id(0), Some(Time::from_nanos(5)));
+        schedule.remove(id(0));
+        assert_eq!(schedule.end(probe), None);
+        assert_eq!(schedule.pop_due(Time::MAX), None);
+        // Nor is the next tenant of its slot by its leftovers.
+        schedule.add(Time::ZERO, id(0));
+        schedule.arm(id(0), Some(Time::from_nanos(7)));
+        schedule.remove(id(0));
+        schedule.add(Time::ZERO, BackendId { slot: 0, generation: 1 });
+        assert_eq!(schedule.pop_due(Time::MAX), None);
+    }
+
+    /// Entries that no longer count go by themselves: the heap does not grow with the run.
+    #[test]
+    fn leftovers_do_not_pile_up() {
+        let mut schedule = schedule(0.1, 6);
+        let starts = starts(&mut schedule, 20, Time::ZERO + INTERVAL * 200);
+        assert!(starts.iter().all(|times| times.len() > 180));
+        assert!(schedule.wakes.len() <= 3 * 20, "{}", schedule.wakes.len());
+    }
+}

@@ -27,8 +27,8 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// The grain of the count.
 const SLOT: Duration = Duration::from_millis(100);
 /// The window in slots. Of requests this many are counted, the current one included; of retries
-/// one more: so whatever the place of 10 s among the slots, the retries in them are counted all
-/// and the requests are never too many, and the budget holds for every 10 s.
+/// one more: so wherever the slots lie, the retries of the last 10 s are counted all and the
+/// requests never too many, and a retry that is granted is within the budget to the nanosecond.
 const SLOTS: usize = (WINDOW.as_millis() / SLOT.as_millis()) as usize;
 
 /// How many requests and retries there were in the last 10 s.
@@ -135,5 +135,210 @@ impl Denials {
         let count = std::mem::take(&mut self.count);
         self.quiet_until = now + REPORT_EVERY;
         Some(EventKind::RetriesDenied { count, example })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::FailureKind;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn at_ms(ms: u64) -> Time {
+        Time::from_nanos(ms * 1_000_000)
+    }
+
+    #[test]
+    fn a_request_is_repeated_where_it_does_no_harm() {
+        use FailureKind::{Connect, ConnectTimeout, Protocol, Reset, Timeout};
+        let settings = RetrySettings::default();
+        let failed =
+            |error, sent, replayable| Head::Failed { error, sent, reused: false, replayable };
+        let status = |status, replayable| Head::Status { status, replayable };
+        for (idempotent, head, expected) in [
+            // Nothing was sent: always.
+            (false, failed(Connect, Sent::Nothing, false), true),
+            (false, failed(ConnectTimeout, Sent::Nothing, false), true),
+            (false, failed(Reset, Sent::Nothing, false), true),
+            // Something was: twice must be the same as once, and the body must still be there.
+            (true, failed(Reset, Sent::Part, true), true),
+            (true, failed(Timeout, Sent::All, true), true),
+            (true, failed(Protocol, Sent::All, true), true),
+            (true, failed(Reset, Sent::Part, false), false),
+            (false, failed(Reset, Sent::Part, true), false),
+            (false, failed(Timeout, Sent::All, true), false),
+            // An answer: only the statuses that were named.
+            (true, status(503, true), true),
+            (true, status(502, true), true),
+            (true, status(500, true), false),
+            (true, status(200, true), false),
+            (true, status(503, false), false),
+            (false, status(503, true), false),
+        ] {
+            assert_eq!(may_repeat(&settings, idempotent, &head), expected, "{idempotent} {head:?}");
+        }
+    }
+
+    fn settings(budget: f64, budget_min: f64) -> RetrySettings {
+        RetrySettings { budget, budget_min, ..RetrySettings::default() }
+    }
+
+    #[test]
+    fn the_budget_is_spent_and_comes_back_after_ten_seconds() {
+        for (share, min, requests, expected) in [
+            (0.2, 0.0, 100, 20),
+            (0.2, 10.0, 0, 100),
+            (0.2, 10.0, 50, 110),
+            (0.0, 0.0, 1000, 0),
+            (0.25, 0.3, 2, 3), // 0.5 + 3
+        ] {
+            let settings = settings(share, min);
+            let mut budget = Budget::new();
+            let mut granted = |from_ms| {
+                for _ in 0..requests {
+                    budget.count_request(at_ms(from_ms));
+                }
+                (0..2000).filter(|_| budget.try_spend(at_ms(from_ms), &settings)).count()
+            };
+            assert_eq!(granted(550), expected, "{share} {min} {requests}");
+            // Requests of 9.95 s ago still count, and so do the retries.
+            let doubled = (share * f64::from(2 * requests) + 10.0 * min) as usize - expected;
+            assert_eq!(granted(10_450), doubled, "{share} {min} {requests}: just before");
+            assert_eq!(granted(30_000), expected, "{share} {min} {requests}: long after");
+        }
+        let settings = settings(0.0, 0.1);
+        let mut budget = Budget::new();
+        assert!(budget.try_spend(at_ms(0), &settings));
+        assert!(!budget.try_spend(at_ms(10_000), &settings), "within 10 s, both ends included");
+        assert!(budget.try_spend(at_ms(10_100), &settings));
+    }
+
+    /// Anything that grants retries.
+    trait Grants {
+        fn request(&mut self, now: Time);
+        fn retry(&mut self, now: Time, settings: &RetrySettings) -> bool;
+    }
+
+    impl Grants for Budget {
+        fn request(&mut self, now: Time) {
+            self.count_request(now);
+        }
+        fn retry(&mut self, now: Time, settings: &RetrySettings) -> bool {
+            self.try_spend(now, settings)
+        }
+    }
+
+    /// Wrong: compares with what is in flight and forgets a retry as soon as it has ended. Where
+    /// retries fail at once none is ever in flight, and every one is granted.
+    #[derive(Default)]
+    struct CountsOnlyInFlight {
+        retries: u64,
+    }
+
+    impl Grants for CountsOnlyInFlight {
+        fn request(&mut self, _now: Time) {
+            self.retries = 0;
+        }
+        fn retry(&mut self, _now: Time, settings: &RetrySettings) -> bool {
+            let granted = self.retries as f64 <= settings.budget_min * 10.0;
+            self.retries += u64::from(granted);
+            granted
+        }
+    }
+
+    /// Wrong: ten slots of a second, so that 10 s touch eleven of them and may hold twice as many.
+    #[derive(Default)]
+    struct CountsWholeSeconds {
+        slots: std::collections::BTreeMap<u64, (u64, u64)>,
+    }
+
+    impl Grants for CountsWholeSeconds {
+        fn request(&mut self, now: Time) {
+            self.slots.entry(now.as_nanos() / 1_000_000_000).or_default().0 += 1;
+        }
+        fn retry(&mut self, now: Time, settings: &RetrySettings) -> bool {
+            let second = now.as_nanos() / 1_000_000_000;
+            let recent = self.slots.range(second.saturating_sub(9)..);
+            let (requests, retries) = recent.fold((0, 0), |a, (_, b)| (a.0 + b.0, a.1 + b.1));
+            let allowed = settings.budget * requests as f64 + settings.budget_min * 10.0;
+            let granted = (retries + 1) as f64 <= allowed;
+            self.slots.entry(second).or_default().1 += u64::from(granted);
+            granted
+        }
+    }
+
+    /// Whenever a retry is granted, over the 10 s that end there: retries ≤ budget × requests +
+    /// 10 × budget_min. (Later on the requests may have passed out of the window before them.)
+    fn never_exceeded(
+        budget: &mut dyn Grants,
+        settings: &RetrySettings,
+        steps: &[(u64, bool)],
+    ) -> Result<(), String> {
+        let (mut now, mut requests, mut retries) = (Time::ZERO, Vec::new(), Vec::new());
+        let recent = |times: &[Time], now: Time| {
+            times.iter().rev().take_while(|&&t| now.since(t) < WINDOW).count() as f64
+        };
+        for &(gap_ms, is_request) in steps {
+            now += Duration::from_millis(gap_ms);
+            if is_request {
+                budget.request(now);
+                requests.push(now);
+            } else if budget.retry(now, settings) {
+                retries.push(now);
+                let granted = recent(&retries, now);
+                let allowed = settings.budget * recent(&requests, now) + 10.0 * settings.budget_min;
+                if granted > allowed {
+                    return Err(format!("{granted} retries at {now}, {allowed} allowed"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_budgets_are_exceeded() {
+        let settings = settings(0.2, 0.1);
+        let outage: Vec<(u64, bool)> =
+            (0..500).map(|i| (u64::from(i % 2 == 0) * 10, i % 2 == 0)).collect();
+        assert!(never_exceeded(&mut Budget::new(), &settings, &outage).is_ok());
+        assert!(never_exceeded(&mut CountsOnlyInFlight::default(), &settings, &outage).is_err());
+        // One retry at the end of a second and one at the beginning of the eleventh after it.
+        let straddling = [(900, false), (9_150, false)];
+        assert!(never_exceeded(&mut Budget::new(), &settings, &straddling).is_ok());
+        assert!(
+            never_exceeded(&mut CountsWholeSeconds::default(), &settings, &straddling).is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_budget_is_never_exceeded(
+            share in 0.0..1.5_f64,
+            min in 0.0..3.0_f64,
+            steps in prop::collection::vec((0..400_u64, any::<bool>()), 1..600),
+        ) {
+            let held = never_exceeded(&mut Budget::new(), &settings(share, min), &steps);
+            prop_assert!(held.is_ok(), "{held:?}");
+        }
+    }
+
+    #[test]
+    fn denials_are_reported_at_once_and_then_once_a_second() {
+        let mut denials = Denials::default();
+        let mut reports = Vec::new();
+        for ms in 0..2_500 {
+            denials.count(RequestId(ms));
+            if let Some(EventKind::RetriesDenied { count, .. }) = denials.report(at_ms(ms)) {
+                reports.push((ms, count));
+            }
+        }
+        assert_eq!(reports, [(0, 1), (1000, 1000), (2000, 1000)]);
+        assert_eq!(denials.next_report(), Some(at_ms(3000)), "the rest is not lost");
+        let rest = denials.report(at_ms(3000));
+        let expected = EventKind::RetriesDenied { count: 499, example: RequestId(2_499) };
+        assert_eq!(rest, Some(expected));
+        assert_eq!(denials.next_report(), None);
+        assert_eq!(denials.report(at_ms(9000)), None);
     }
 }

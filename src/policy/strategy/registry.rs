@@ -173,3 +173,103 @@ impl std::fmt::Display for ParameterValue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ParameterValue::{Flag, Integer, Number};
+
+    fn parameters(given: &[(&str, ParameterValue)]) -> BTreeMap<String, ParameterValue> {
+        given.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    #[test]
+    fn what_is_not_given_is_the_default() {
+        let choice = Registry::standard()
+            .choose("p2c", &parameters(&[("choices", Integer(3))]))
+            .expect("it is valid");
+        assert_eq!(choice.name(), "p2c");
+        let expected =
+            [("choices", Integer(3)), ("replacement", Flag(false)), ("scan_below", Integer(0))];
+        assert_eq!(*choice.parameters(), parameters(&expected));
+    }
+
+    #[test]
+    fn errors_name_the_value_and_the_remedy() {
+        static TIMED: Entry = Entry {
+            name: "timed",
+            summary: "",
+            parameters: &[
+                Parameter {
+                    name: "decay",
+                    default: ParameterValue::Duration(Duration::from_secs(10)),
+                    min: 0.001,
+                    max: 60.0,
+                    summary: "",
+                },
+                Parameter { name: "bias", default: Number(1.0), min: 0.0, max: 8.0, summary: "" },
+            ],
+            build: |_| unreachable!("never built"),
+        };
+        let registry = Registry::standard().with(&TIMED);
+        let hour = ParameterValue::Duration(Duration::from_secs(3600));
+        for (name, given, expected) in [
+            (
+                "p2",
+                &[][..],
+                &["unknown strategy \"p2\"; one of least_request, p2c, random, round_robin, timed"]
+                    [..],
+            ),
+            ("p2c", &[("choices", Integer(0))], &["p2c: choices must be from 1 to 16, not 0"]),
+            ("p2c", &[("choices", Flag(true))], &["p2c: choices must be a whole number, not true"]),
+            ("p2c", &[("choices", Number(2.0))], &["p2c: choices must be a whole number, not 2"]),
+            (
+                "p2c",
+                &[("choice", Integer(2))],
+                &["p2c has no parameter \"choice\"; one of choices, replacement, scan_below"],
+            ),
+            ("random", &[("seed", Integer(2))], &["random has no parameter \"seed\"; it has none"]),
+            ("timed", &[("decay", hour)], &["timed: decay must be from 0.001s to 60s, not 3600s"]),
+            (
+                "timed",
+                &[("decay", Integer(5))],
+                &["timed: decay must be a duration like \"250ms\", not 5"],
+            ),
+            ("timed", &[("bias", Number(f64::NAN))], &["timed: bias must be from 0 to 8, not NaN"]),
+            (
+                "p2c",
+                &[("choices", Integer(99)), ("replacement", Integer(1)), ("x", Integer(1))],
+                &[
+                    "p2c: choices must be from 1 to 16, not 99",
+                    "p2c: replacement must be true or false, not 1",
+                    "p2c has no parameter \"x\"; one of choices, replacement, scan_below",
+                ],
+            ),
+        ] {
+            let errors = registry.choose(name, &parameters(given)).expect_err(name);
+            let messages: Vec<&str> = errors.iter().map(|e| e.message.as_str()).collect();
+            assert_eq!(messages, expected);
+            let places = errors.iter().filter(|e| e.parameter.is_some()).count();
+            assert_eq!(places, given.len(), "one error each, naming its parameter");
+        }
+        let whole = registry.choose("timed", &parameters(&[("bias", Integer(2))])).expect("valid");
+        assert_eq!(whole.parameters()["bias"], Number(2.0), "a whole number is a number");
+    }
+
+    #[test]
+    fn a_later_entry_of_the_same_name_wins() {
+        static OWN: Entry =
+            Entry { name: "p2c", summary: "own", parameters: &[], build: random::ENTRY.build };
+        let registry = Registry::standard().with(&OWN);
+        assert_eq!(registry.entries().len(), 4);
+        assert!(registry.entries().iter().any(|entry| entry.summary == "own"));
+    }
+
+    #[test]
+    fn every_default_is_valid() {
+        for entry in Registry::standard().entries() {
+            let given = entry.parameters.iter().map(|p| (p.name.to_owned(), p.default)).collect();
+            assert!(entry.choose(&given).is_ok(), "{}", entry.name);
+        }
+    }
+}

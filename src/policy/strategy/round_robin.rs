@@ -122,3 +122,63 @@ fn by_deadline(weights: &[u64], total: u64) -> Vec<usize> {
     }
     cycle
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cycles_are_smooth() {
+        for (weights, expected) in [
+            (&[][..], &[][..]),
+            (&[7], &[0]),
+            (&[1, 1, 1], &[0, 1, 2]),
+            (&[9, 9, 9], &[0, 1, 2]),
+            (&[5, 1, 1], &[0, 0, 1, 0, 2, 0, 0]), // nginx's own example
+            (&[10, 2, 2], &[0, 0, 1, 0, 2, 0, 0]),
+            (&[2, 1], &[0, 1, 0]),
+            (&[1, 3], &[1, 0, 1, 1]),
+        ] {
+            assert_eq!(cycle(weights), expected, "{weights:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_cycle_is_bounded_and_keeps_the_shares() {
+        for weights in [
+            vec![65_536, 65_535, 1],
+            vec![65_536, 65_535, 32_767, 10_007],
+            (1..=2_000).collect(),
+            vec![65_536; 3].into_iter().chain(vec![1; 50_000]).collect(),
+        ] {
+            let cycle = cycle(&weights);
+            assert!(cycle.len() <= MAX_CYCLE.max(4 * weights.len()) + weights.len());
+            let mut counts = vec![0_u32; weights.len()];
+            for &index in &cycle {
+                counts[index] += 1;
+            }
+            let total: f64 = weights.iter().map(|&w: &u32| f64::from(w)).sum();
+            for (&count, &weight) in counts.iter().zip(&weights) {
+                let exact = f64::from(weight) / total * MAX_CYCLE.max(4 * weights.len()) as f64;
+                let exact = exact.min(f64::from(weight)).max(1.0);
+                assert!(count >= 1, "nobody is left out");
+                assert!((f64::from(count) - exact).abs() <= 1.0, "{count} turns, {exact} due");
+            }
+        }
+    }
+
+    #[test]
+    fn deadlines_spread_turns_as_evenly() {
+        let weights = [7, 3, 2];
+        let order = by_deadline(&weights, 12);
+        for (index, &weight) in weights.iter().enumerate() {
+            let turns: Vec<usize> = (0..24).filter(|&i| order[i % 12] == index).collect();
+            assert_eq!(turns.len() as u64, 2 * weight);
+            let even = 12.0 / weight as f64;
+            for pair in turns.windows(2) {
+                let gap = (pair[1] - pair[0]) as f64;
+                assert!((gap - even).abs() <= 2.0, "{index}: a gap of {gap}, even is {even}");
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What strategies promise, counted over many picks. Every promise is stated once, shown to be
+//! broken by a wrong implementation that many have shipped, and then shown to be kept.
+
+#![allow(missing_docs, unreachable_pub)]
+
+#[allow(dead_code)] // each test crate uses a part of it
+mod support;
+
+use base::{BackendId, RequestMeta, Rng};
+use policy::{Candidates, Choice, Command, End, Entry, ParameterValue, Pool, Settings, Strategy};
+use proptest::prelude::{ProptestConfig, prop, prop_assert, proptest};
+use support::*;
+
+// ---- weights hold ----
+
+/// Wrong: blind to weights.
+struct IgnoresWeights;
+impl Strategy for IgnoresWeights {
+    fn pick(&mut self, _: &RequestMeta, candidates: &Candidates<'_>, rng: &mut Rng) -> BackendId {
+        candidates.id(rng.below(candidates.len()))
+    }
+}
+static IGNORES_WEIGHTS: Entry = Entry {
+    name: "ignores_weights",
+    summary: "",
+    parameters: &[],
+    build: |_| Box::new(IgnoresWeights),
+};
+
+/// Sends many requests that never end, or end at once, and compares the shares with the weights:
+/// no count may be further off than six standard deviations of a weighted draw.
+fn weights_hold(choice: Choice, seed: u64, weights: &[u32], end: bool) -> Result<(), String> {
+    let (mut balancer, ids) = balancer(Settings::plain(choice), seed, weights);
+    let n = 20_000;
+    for i in 0..n {
+        let attempt = send(&mut balancer, at(i), i);
+        if end {
+            balancer.handle_end(at(i), attempt.id, End::Complete);
+        }
+    }
+    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+    for (&id, &weight) in ids.iter().zip(weights) {
+        let p = f64::from(weight) / total;
+        let expected = n as f64 * p;
+        let count = balancer.pool().status(id).expect("present").attempts as f64;
+        if (count - expected).abs() > 6.0 * (expected * (1.0 - p)).sqrt() + 1.0 {
+            return Err(format!("{id}: {count} of {n}, its weight gives {expected}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn blindness_to_weights_is_noticed() {
+    assert!(weights_hold(choose_own(&IGNORES_WEIGHTS), 1, &[1, 2, 3], true).is_err());
+    assert!(weights_hold(choose_own(&IGNORES_WEIGHTS), 1, &[2, 2, 2], true).is_ok());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn shares_follow_the_weights(seed: u64, weights in prop::collection::vec(1..20_u32, 1..8)) {
+        for (strategy, end) in [
+            ("round_robin", true),
+            ("random", true),
+            ("least_request", true), // idle: the random tie
+            ("least_request", false), // busy: in flight per weight
+        ] {
+            let held = weights_hold(choose(strategy, &[]), seed, &weights, end);
+            prop_assert!(held.is_ok(), "{strategy}, ends: {end}: {held:?}");
+        }
+        // P2C draws evenly and compares per weight: of two busy ones the weight decides.
+        if weights.len() == 2 {
+            let held = weights_hold(choose("p2c", &[]), seed, &weights, false);
+            prop_assert!(held.is_ok(), "p2c: {held:?}");
+        }
+    }
+}
+
+// ---- P2C never picks the strictly busiest ----
+
+/// How many of 100,000 picks go to the one backend that is busier than all others.
+fn picks_of_the_busiest(choice: Choice, seed: u64, n: usize) -> u32 {
+    let (mut balancer, _) = balancer(Settings::plain(choice), seed, &vec![1; n]);
+    let busiest = send(&mut balancer, at(0), 0).backend;
+    let picks = (1..=100_000).filter(|&i| {
+        let attempt = send(&mut balancer, at(0), i);
+        balancer.handle_end(at(0), attempt.id, End::Complete);
+        attempt.backend == busiest
+    });
+    picks.count() as u32
+}
+
+#[test]
+fn p2c_never_picks_the_strictly_busiest() {
+    for n in [2, 3, 4, 10] {
+        // Wrong, and shipped by many: draws with replacement give the busiest 1/n² of all picks.
+        let with_replacement = choose("p2c", &[("replacement", ParameterValue::Flag(true))]);
+        let wrong = picks_of_the_busiest(with_replacement, 1, n);
+        let share = 1.0 / (n * n) as f64;
+        let deviation = (100_000.0 * share * (1.0 - share)).sqrt();
+        assert!((f64::from(wrong) - 100_000.0 * share).abs() < 5.0 * deviation, "{n}: {wrong}");
+        for seed in 0..5 {
+            for choices in [2, 3, 16] {
+                let choice = choose("p2c", &[("choices", ParameterValue::Integer(choices))]);
+                assert_eq!(picks_of_the_busiest(choice, seed, n), 0, "{n} {seed} {choices}");
+            }
+            assert_eq!(picks_of_the_busiest(choose("least_request", &[]), seed, n), 0);
+        }
+        // One choice is plain random, and a scan is a scan.
+        let one = choose("p2c", &[("choices", ParameterValue::Integer(1))]);
+        assert!(picks_of_the_busiest(one, 1, n) > 0);
+        let scan =
+            [("choices", ParameterValue::Integer(1)), ("scan_below", ParameterValue::Integer(11))];
+        assert_eq!(picks_of_the_busiest(choose("p2c", &scan), 1, n), 0);
+    }
+}
+
+/// Ties are fair: among idle backends every strategy picks each equally often.
+#[test]
+fn idle_backends_share_alike() {
+    for strategy in STRATEGIES {
+        for n in [2, 3, 7] {
+            let held = weights_hold(choose(strategy, &[]), 5, &vec![1; n], true);
+            assert!(held.is_ok(), "{strategy}: {held:?}");
+        }
+    }
+}
+
+// ---- balancers that start together do not begin together ----
+
+/// Wrong: everybody begins with the first backend (ingress-nginx #4023: 50 proxies, all of whose
+/// first requests went to endpoint 1).
+struct BeginsAtTheFirst(usize);
+impl Strategy for BeginsAtTheFirst {
+    fn pick(&mut self, _: &RequestMeta, candidates: &Candidates<'_>, _: &mut Rng) -> BackendId {
+        self.0 += 1;
+        candidates.id((self.0 - 1) % candidates.len())
+    }
+    fn pool_changed(&mut self, _: &Pool, _: &mut Rng) {
+        self.0 = 0;
+    }
+}
+static BEGINS_AT_THE_FIRST: Entry = Entry {
+    name: "begins_at_the_first",
+    summary: "",
+    parameters: &[],
+    build: |_| Box::new(BeginsAtTheFirst(0)),
+};
+
+/// χ² of the first picks of 1,000 balancers over ten backends, at their start or after a backend
+/// came and went; nine degrees of freedom put 99.99 % below 33.7.
+fn chi_square_of_first_picks(choice: &Choice, after_a_change: bool) -> f64 {
+    let mut counts = [0_u32; 10];
+    for k in 0..1_000 {
+        let (mut balancer, ids) = balancer(Settings::plain(choice.clone()), k, &[1; 10]);
+        if after_a_change {
+            send(&mut balancer, at(0), 0);
+            for command in [Command::Drain(ids[3]), Command::Ready(ids[3])] {
+                let _ = balancer.handle_command(at(0), command);
+                send(&mut balancer, at(0), 0);
+            }
+        }
+        counts[send(&mut balancer, at(1), 1).backend.slot as usize] += 1;
+    }
+    counts.iter().map(|&count| (f64::from(count) - 100.0).powi(2) / 100.0).sum()
+}
+
+#[test]
+fn first_picks_of_many_balancers_are_spread() {
+    for after_a_change in [false, true] {
+        let wrong = chi_square_of_first_picks(&choose_own(&BEGINS_AT_THE_FIRST), after_a_change);
+        assert!(wrong > 33.7, "{wrong}");
+        for strategy in STRATEGIES {
+            let chi_square = chi_square_of_first_picks(&choose(strategy, &[]), after_a_change);
+            assert!(chi_square < 33.7, "{strategy} {after_a_change}: {chi_square}");
+        }
+    }
+}
+
+// ---- the same seed gives the same picks ----
+
+#[test]
+fn a_seed_is_a_promise() {
+    for strategy in STRATEGIES {
+        let picks = |seed| {
+            let (mut balancer, _) = balancer(plain(strategy), seed, &[1, 2, 3, 4, 5]);
+            (0..200).map(|i| send(&mut balancer, at(i), i).backend.slot).collect::<Vec<_>>()
+        };
+        assert_eq!(picks(1), picks(1), "{strategy}");
+        assert_ne!(picks(1), picks(2), "{strategy}");
+    }
+}
