@@ -1,10 +1,27 @@
 //! Writes a run folder (DESIGN.md §7). It must not decide anything but the files' syntax.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::expect::Expectation;
-use crate::recorder::TrialRecord;
-use crate::summary::Summary;
+use crate::hlog;
+use crate::manifest::{Manifest, SCHEMA};
+use crate::rows::{BackendRow, EventLine, RequestRow, ResourceRow, Row, SpectrumRow, TimelineRow};
+use crate::summary::{Judgement, PhaseEntry, Summary};
+use crate::table::{Appended, TEMPORARY, Table, at, replace};
+use crate::trial::TrialRecord;
+use crate::units;
+use crate::variant::Variant;
+use crate::verdict::Verdict;
+use crate::{spectrum, summary_table};
+
+/// summary.json's name.
+pub const SUMMARY: &str = "summary.json";
+/// summary.csv's name.
+pub const SUMMARY_TABLE: &str = "summary.csv";
+/// The interval log's name.
+pub const HLOG: &str = "latency.hlog";
 
 /// What the run was, for manifest.json and summary.json.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,17 +50,64 @@ pub struct About {
     pub started: String,
 }
 
-/// Writes the records of a run.
+/// Writes the records of a run: `create`, `trial` for each, `finish`; then the report is drawn,
+/// and `seal`.
 pub struct RunWriter {
     folder: PathBuf,
+    timeline: Table,
+    backends: Table,
+    events: Table,
+    hlog: Appended,
+    /// Made when the first row comes.
+    resources: Option<Table>,
+    /// Likewise.
+    requests: Option<Table>,
+    variants: Vec<Variant>,
+    trials: Vec<TrialVerdict>,
+}
+
+struct TrialVerdict {
+    variant: String,
+    round: u32,
+    verdict: Verdict,
+    reasons: Vec<String>,
 }
 
 impl RunWriter {
     /// Makes the folder with its parents. An existing folder that is neither empty nor a run
     /// folder is refused; the files of an old run in it are removed first.
-    pub fn create(folder: &Path) -> std::io::Result<Self> {
-        let _ = folder;
-        todo!()
+    ///
+    /// # Errors
+    /// The path, what is wrong with it and what to do.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        if fs::read_dir(folder).map_err(at(folder))?.next().is_some() {
+            if !Manifest::is_in(folder) {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    format!(
+                        "{}: there are files in this folder and it is no run folder; choose \
+                         another one with --out, or empty it",
+                        folder.display()
+                    ),
+                ));
+            }
+            remove_old_run(folder)?;
+        }
+        Manifest::begun().write(folder)?;
+        let mut hlog = Appended::create(folder.join(HLOG))?;
+        hlog.write(&hlog::header()?)?;
+        Ok(Self {
+            timeline: Table::create::<TimelineRow>(folder)?,
+            backends: Table::create::<BackendRow>(folder)?,
+            events: Table::create::<EventLine>(folder)?,
+            hlog,
+            resources: None,
+            requests: None,
+            variants: Vec::new(),
+            trials: Vec::new(),
+            folder: folder.to_owned(),
+        })
     }
 
     /// The folder.
@@ -53,25 +117,188 @@ impl RunWriter {
 
     /// Keeps a trial: its rows are appended to the files now, so that a run that dies later has
     /// lost nothing. Trials come in the order of rounds, then variants.
-    pub fn trial(&mut self, record: TrialRecord) -> std::io::Result<()> {
-        let _ = record;
-        todo!()
+    ///
+    /// # Errors
+    /// A file that cannot be written, by its path.
+    pub fn trial(&mut self, record: TrialRecord) -> io::Result<()> {
+        self.timeline.append(record.timeline_rows())?;
+        self.backends.append(record.backend_rows())?;
+        self.events.append(record.event_rows())?;
+        self.hlog.write(&hlog::lines(&record)?)?;
+        append_where_any(&mut self.resources, &self.folder, record.resource_rows())?;
+        if record.plan.keep_requests {
+            append_where_any(&mut self.requests, &self.folder, record.request_rows())?;
+        }
+        let (verdict, reasons) = record.verdict();
+        self.trials.push(TrialVerdict {
+            variant: record.plan.variant.clone(),
+            round: record.plan.round,
+            verdict,
+            reasons,
+        });
+        let name = &record.plan.variant;
+        let index = self.variants.iter().position(|variant| variant.plan.variant == *name);
+        let index = index.unwrap_or_else(|| {
+            self.variants.push(Variant::new(&record.plan));
+            self.variants.len() - 1
+        });
+        self.variants[index].add(&record);
+        Ok(())
     }
 
     /// Writes the summaries and judges the expectations. `interrupted` wins over every verdict.
+    /// Afterwards the folder can be loaded; the manifest of [`RunWriter::seal`] adds the report.
+    ///
+    /// # Errors
+    /// A file that cannot be written, by its path.
     pub fn finish(
         &mut self,
         about: &About,
         expectations: &[Expectation],
         interrupted: bool,
-    ) -> std::io::Result<Summary> {
-        let _ = (about, expectations, interrupted);
-        todo!()
+    ) -> io::Result<Summary> {
+        let summary = self.summary(about, expectations, interrupted);
+        let mut spectrum = Table::create::<SpectrumRow>(&self.folder)?;
+        for variant in &self.variants {
+            spectrum.append(spectrum::rows(&variant.plan.variant, variant.whole()))?;
+        }
+        if about.engine == "live" && self.resources.is_none() {
+            self.resources = Some(Table::create::<ResourceRow>(&self.folder)?);
+        }
+        let path = self.folder.join(SUMMARY);
+        let mut json =
+            serde_json::to_vec_pretty(&summary).map_err(io::Error::from).map_err(at(&path))?;
+        json.push(b'\n');
+        replace(&path, &json)?;
+        replace(&self.folder.join(SUMMARY_TABLE), &summary_table::csv(&summary.variants)?)?;
+        Manifest::of(&self.folder, about)?.write(&self.folder)?;
+        Ok(summary)
     }
 
     /// Writes manifest.json with the checksum of every other file, the charts included: last.
-    pub fn seal(self, about: &About) -> std::io::Result<()> {
-        let _ = about;
-        todo!()
+    ///
+    /// # Errors
+    /// A file that cannot be read or written, by its path.
+    pub fn seal(self, about: &About) -> io::Result<()> {
+        Manifest::of(&self.folder, about)?.write(&self.folder)
+    }
+
+    fn summary(&self, about: &About, expected: &[Expectation], interrupted: bool) -> Summary {
+        let plan = self.variants.first().map(|variant| &variant.plan);
+        let worst = self.trials.iter().map(|trial| trial.verdict).max();
+        let mut verdict = worst.unwrap_or(Verdict::Valid);
+        let mut reasons: Vec<String> =
+            self.trials.iter().flat_map(|trial| trial.reasons_in(self.trials.len())).collect();
+        if interrupted && verdict != Verdict::Interrupted {
+            verdict = Verdict::Interrupted;
+            reasons.insert(0, format!("interrupted after {} trials", self.trials.len()));
+        }
+        Summary {
+            schema: SCHEMA,
+            scenario: about.scenario.clone(),
+            question: about.question.clone(),
+            engine: about.engine.clone(),
+            seed: about.seed,
+            verdict: verdict.word().to_owned(),
+            reasons,
+            duration_s: plan.map_or(0.0, |plan| units::duration_s(plan.duration())),
+            window_s: plan.map_or(0.0, |plan| units::duration_s(plan.window)),
+            phases: plan
+                .map_or_else(Vec::new, |plan| plan.phases.iter().map(PhaseEntry::of).collect()),
+            variants: self.variants.iter().map(Variant::summary).collect(),
+            expectations: expected.iter().flat_map(|one| self.judge(one)).collect(),
+        }
+    }
+
+    /// A variant that was never played has nothing to measure.
+    fn judge(&self, expectation: &Expectation) -> Vec<Judgement> {
+        let judge = |variant: &Variant| {
+            expectation.judge(&variant.plan.variant, variant.tally(expectation.span))
+        };
+        match &expectation.variant {
+            None => self.variants.iter().map(judge).collect(),
+            Some(name) => {
+                let variant = self.variants.iter().find(|variant| variant.plan.variant == *name);
+                vec![variant.map_or_else(|| expectation.judge(name, None), judge)]
+            }
+        }
+    }
+}
+
+impl TrialVerdict {
+    /// Its reasons; with several trials each says whose it is.
+    fn reasons_in(&self, trials: usize) -> Vec<String> {
+        let named = |reason: &String| match trials {
+            1 => reason.clone(),
+            _ => format!("{}, round {}: {reason}", self.variant, self.round),
+        };
+        self.reasons.iter().map(named).collect()
+    }
+}
+
+fn append_where_any<R: Row>(
+    table: &mut Option<Table>,
+    folder: &Path,
+    rows: impl Iterator<Item = R>,
+) -> io::Result<()> {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    if table.is_none() {
+        *table = Some(Table::create::<R>(folder)?);
+    }
+    match table {
+        Some(table) => table.append(rows),
+        None => Ok(()),
+    }
+}
+
+/// Removes what a run writes, and nothing that somebody else may have put there.
+fn remove_old_run(folder: &Path) -> io::Result<()> {
+    let own = [
+        SUMMARY,
+        SUMMARY_TABLE,
+        HLOG,
+        TimelineRow::FILE,
+        BackendRow::FILE,
+        EventLine::FILE,
+        ResourceRow::FILE,
+        SpectrumRow::FILE,
+        RequestRow::FILE,
+        "report.html",
+    ];
+    for name in own {
+        remove_file(&folder.join(name))?;
+        remove_file(&folder.join(format!("{name}{TEMPORARY}")))?;
+    }
+    let charts = folder.join("charts");
+    for path in entries(&charts)? {
+        if path.extension().is_some_and(|kind| kind == "svg" || kind == "png") {
+            remove_file(&path)?;
+        }
+    }
+    // What children print has any name; nothing but a run writes here.
+    let logs = folder.join("logs");
+    match fs::remove_dir_all(&logs) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&logs)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(at(folder)(error)),
+        Ok(entries) => {
+            entries.map(|entry| entry.map(|entry| entry.path()).map_err(at(folder))).collect()
+        }
+    }
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
     }
 }

@@ -4,21 +4,41 @@
 //! of a run as the files of DESIGN.md §7, and [`run`] loads them again. It must not know engines,
 //! scenarios' text or charts.
 
+mod distribution;
 pub mod event;
 pub mod expect;
 pub mod folder;
 pub mod gauge;
+mod grid;
+mod hlog;
+pub mod manifest;
+mod meter;
 pub mod recorder;
 pub mod rows;
 pub mod run;
+mod sampled;
+mod spectrum;
 pub mod summary;
+mod summary_table;
+mod table;
+mod tally;
+mod trial;
+mod units;
+mod variant;
 pub mod verdict;
+mod window;
 
+pub use distribution::Distribution;
 pub use event::EventRow;
 pub use expect::{Expectation, Limit, Metric, Span};
 pub use folder::{About, RunWriter};
 pub use gauge::{BackendSample, ProcessTotals, ResourceSample, Sample};
-pub use recorder::{Exchange, PhaseSpan, Plan, Progress, Recorder, TrialRecord};
+pub use grid::MAX_WINDOWS;
+pub use recorder::{Exchange, PhaseSpan, Plan, Progress, Recorder};
 pub use run::{LoadError, Run};
+pub use sampled::BackendTotal;
 pub use summary::Summary;
+pub use tally::Tally;
+pub use trial::TrialRecord;
 pub use verdict::{Harness, Verdict};
+pub use window::WindowRecord;

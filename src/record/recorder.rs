@@ -4,7 +4,7 @@
 //! *intended* time, in every counter and histogram; requests of the warm-up are left out.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base::{Outcome, Time};
@@ -12,7 +12,16 @@ use base::{Outcome, Time};
 use crate::event::EventRow;
 use crate::expect::Span;
 use crate::gauge::{ProcessTotals, ResourceSample, Sample};
+use crate::grid::Grid;
+use crate::sampled::Sampled;
+use crate::tally::{Ending, SpanMeter, Tally};
+use crate::trial::TrialRecord;
 use crate::verdict::Harness;
+use crate::window::Windows;
+
+/// The most requests that get a row each: beyond it the rest is left out, with an event that says
+/// so. Ten million rows are 600 MB of memory and a file that no spreadsheet opens.
+pub const MAX_KEPT_REQUESTS: usize = 10_000_000;
 
 /// A phase's place in the measured time.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +59,18 @@ pub struct Plan {
     pub keep_requests: bool,
 }
 
+impl Plan {
+    /// The length of the measured time.
+    pub fn duration(&self) -> Duration {
+        self.phases.last().map_or(Duration::ZERO, |phase| phase.span.to)
+    }
+
+    /// The whole of the measured time.
+    pub fn whole(&self) -> Span {
+        Span { from: Duration::ZERO, to: self.duration() }
+    }
+}
+
 /// One request, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
@@ -83,20 +104,71 @@ pub struct Progress {
 }
 
 /// Collects one trial.
+///
+/// Recording a request costs neither an allocation nor a system call once the histograms of the
+/// first windows exist.
 pub struct Recorder {
+    plan: Plan,
+    grid: Grid,
     progress: Arc<Progress>,
+    /// What `progress` was told last: one writer needs no read-modify-write.
+    told: Told,
+    windows: Windows,
+    /// The whole, then the plan's spans.
+    spans: Vec<SpanMeter>,
+    samples: Vec<Sample>,
+    events: Vec<EventRow>,
+    resources: Vec<ResourceSample>,
+    processes: Vec<ProcessTotals>,
+    harness: Option<Harness>,
+    interrupted: Option<Time>,
+    requests: Vec<Exchange>,
+    requests_left_out: u64,
 }
 
-/// One trial, collected.
-pub struct TrialRecord {
-    _private: (),
+#[derive(Default)]
+struct Told {
+    now: Time,
+    intended: u64,
+    ok: u64,
+    not_ok: u64,
 }
 
 impl Recorder {
     /// An empty record of this plan.
+    ///
+    /// # Panics
+    /// When the plan has no phases that last, a window of no length, or more than
+    /// [`MAX_WINDOWS`](crate::MAX_WINDOWS) windows.
     pub fn new(plan: Plan) -> Self {
-        let _ = plan;
-        todo!()
+        let grid = Grid::new(plan.warmup, plan.window, plan.duration());
+        let mut spans = vec![plan.whole()];
+        for span in &plan.spans {
+            if !spans.contains(span) {
+                spans.push(*span);
+            }
+        }
+        Self {
+            grid,
+            progress: Arc::default(),
+            told: Told::default(),
+            windows: Windows::new(grid.count()),
+            spans: spans.into_iter().map(SpanMeter::new).collect(),
+            samples: Vec::new(),
+            events: Vec::new(),
+            resources: Vec::new(),
+            processes: Vec::new(),
+            harness: None,
+            interrupted: None,
+            requests: Vec::new(),
+            requests_left_out: 0,
+            plan,
+        }
+    }
+
+    /// The plan it was made for.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Counters that follow this recorder.
@@ -106,54 +178,156 @@ impl Recorder {
 
     /// A request's intended time has come; exactly one [`Recorder::end`] follows.
     pub fn begin(&mut self, intended: Time) {
-        let _ = intended;
-        todo!()
+        self.told.intended += 1;
+        self.progress.intended.store(self.told.intended, Ordering::Relaxed);
+        self.tell_time(intended);
+        let Some(at) = self.grid.measured(intended) else { return };
+        self.windows.begin(self.grid.window_of(at));
+        for span in &mut self.spans {
+            if span.holds(at) {
+                span.begin();
+            }
+        }
     }
 
     /// A request has ended.
+    ///
+    /// # Panics
+    /// When more requests end in a window than began in it.
     pub fn end(&mut self, exchange: &Exchange) {
-        let _ = exchange;
-        todo!()
+        if exchange.outcome == Outcome::Ok {
+            self.told.ok += 1;
+            self.progress.ok.store(self.told.ok, Ordering::Relaxed);
+        } else {
+            self.told.not_ok += 1;
+            self.progress.not_ok.store(self.told.not_ok, Ordering::Relaxed);
+        }
+        self.tell_time(exchange.ended);
+        let Some(at) = self.grid.measured(exchange.intended) else { return };
+        let since_intended =
+            |time: Time| time.as_nanos().saturating_sub(exchange.intended.as_nanos());
+        let ending = Ending {
+            outcome: exchange.outcome,
+            latency_ns: since_intended(exchange.ended),
+            sent_ns: exchange.sent.map(|sent| self.grid.offset(sent)),
+            dispatch_ns: exchange.sent.map_or(0, since_intended),
+        };
+        self.windows.end(self.grid.window_of(at), &ending);
+        if let Some(sent) = exchange.sent {
+            let ended = self.grid.first_end_from(exchange.ended);
+            self.windows.flow(self.grid.first_end_from(sent), ended);
+        }
+        for span in &mut self.spans {
+            if span.holds(at) {
+                span.end(&ending);
+            }
+        }
+        if self.plan.keep_requests {
+            if self.requests.len() < MAX_KEPT_REQUESTS {
+                self.requests.push(*exchange);
+            } else {
+                self.requests_left_out += 1;
+            }
+        }
     }
 
-    /// The backends' counters: at the end of the warm-up and of every window, in order of time.
+    #[inline]
+    fn tell_time(&mut self, now: Time) {
+        if now > self.told.now {
+            self.told.now = now;
+            self.progress.now_ns.store(now.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// The backends' counters: at the end of the warm-up and of every window, in order of time,
+    /// and once more when the last request has ended, so that the totals have what came after the
+    /// last window. A sample that could not be taken may be left out: its window has no rows then.
     pub fn sample(&mut self, sample: Sample) {
-        let _ = sample;
-        todo!()
+        self.samples.push(sample);
     }
 
     /// An event, in any order.
     pub fn event(&mut self, event: EventRow) {
-        let _ = event;
-        todo!()
+        self.events.push(event);
     }
 
     /// Resources of a window, in any order.
     pub fn resources(&mut self, sample: ResourceSample) {
-        let _ = sample;
-        todo!()
+        self.resources.push(sample);
     }
 
     /// Totals of a process.
     pub fn process_totals(&mut self, totals: ProcessTotals) {
-        let _ = totals;
-        todo!()
+        self.processes.push(totals);
     }
 
     /// How the harness behaved (live only; without it the trial is valid).
     pub fn harness(&mut self, harness: Harness) {
-        let _ = harness;
-        todo!()
+        self.harness = Some(harness);
     }
 
     /// The trial was stopped at this time: what lies behind it was never intended.
     pub fn interrupted(&mut self, at: Time) {
-        let _ = at;
-        todo!()
+        self.interrupted = Some(at);
     }
 
-    /// Nothing more will come.
-    pub fn finish(self) -> TrialRecord {
-        todo!()
+    /// Nothing more will come. A request that began and did not end is unfinished.
+    pub fn finish(mut self) -> TrialRecord {
+        let duration_ns = self.interrupted.map_or(self.grid.duration_ns(), |at| {
+            u64::try_from(self.grid.offset(at)).unwrap_or(0).min(self.grid.duration_ns())
+        });
+        let least = match duration_ns {
+            0 => 0,
+            lasted => self.grid.window_of(lasted - 1) + 1,
+        };
+        self.samples.sort_by_key(|sample| sample.at);
+        let sampled = Sampled::new(self.samples, &self.grid, self.plan.backends.len());
+        let tallies = (self.spans.into_iter().enumerate())
+            .map(|(index, span)| {
+                let retries = match index {
+                    0 => sampled.retries_in_all(),
+                    _ => sampled.retries_between(self.grid.span_boundaries(span.span())),
+                };
+                span.finish(retries)
+            })
+            .collect::<Vec<Tally>>();
+        let clipped = clipped(&tallies[0]);
+        let mut notes = Vec::new();
+        if clipped > 0 {
+            notes.push(("clipped", format!("{clipped} durations above 1000000 s: percentiles show the limit, mean and maximum the truth")));
+        }
+        if self.requests_left_out > 0 {
+            let left_out = self.requests_left_out;
+            notes.push(("requests_left_out", format!("requests.csv ends after {MAX_KEPT_REQUESTS} rows; {left_out} more are counted everywhere else")));
+        }
+        for (kind, detail) in notes {
+            self.events.push(EventRow {
+                at: self.grid.origin() + Duration::from_nanos(duration_ns),
+                source: "lab".to_owned(),
+                subject: String::new(),
+                kind: kind.to_owned(),
+                detail,
+            });
+        }
+        self.events.sort_by_key(|event| event.at);
+        self.requests.sort_by_key(|exchange| exchange.request);
+        TrialRecord {
+            windows: self.windows.finish(least),
+            plan: self.plan,
+            grid: self.grid,
+            duration_ns,
+            is_interrupted: self.interrupted.is_some(),
+            tallies,
+            sampled,
+            events: self.events,
+            resources: self.resources,
+            processes: self.processes,
+            harness: self.harness,
+            requests: self.requests,
+        }
     }
+}
+
+fn clipped(whole: &Tally) -> u64 {
+    whole.latency.clipped() + whole.dispatch.clipped() + whole.failed.clipped()
 }

@@ -4,10 +4,56 @@
 //! Times are seconds from the end of the warm-up, latencies milliseconds, sizes bytes. An empty
 //! cell is a value that does not exist (the p99 of no requests, the CPU of the loopback).
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// A file of rows.
+pub trait Row: Serialize + DeserializeOwned {
+    /// The file's name in the run folder.
+    const FILE: &'static str;
+    /// The header, which a file without rows has as well; a test holds it to the fields.
+    const COLUMNS: &'static [&'static str];
+    /// The variant that the row belongs to.
+    fn variant(&self) -> &str;
+    /// Whether all its numbers are finite: "NaN" parses, and no chart can show it.
+    fn is_finite(&self) -> bool;
+}
+
+/// `floats` are the columns that can hold something else than a finite number.
+macro_rules! row {
+    ($row:ty, $file:literal, $($column:ident)+; floats $($float:ident)+) => {
+        impl Row for $row {
+            const FILE: &'static str = $file;
+            const COLUMNS: &'static [&'static str] = &[$(stringify!($column)),+];
+            fn variant(&self) -> &str {
+                &self.variant
+            }
+            fn is_finite(&self) -> bool {
+                [$(Into::<Option<f64>>::into(self.$float)),+].iter().flatten().all(|v| v.is_finite())
+            }
+        }
+    };
+}
+
+row!(TimelineRow, "timeline.csv",
+    variant round t_s intended sent ok failed rejected retries in_flight
+    p50_ms p90_ms p99_ms max_ms dispatch_p99_ms;
+    floats t_s p50_ms p90_ms p99_ms max_ms dispatch_p99_ms);
+row!(BackendRow, "backends.csv",
+    variant round t_s backend requests share in_flight failed state; floats t_s share);
+row!(EventLine, "events.csv", variant round t_s source subject kind detail; floats t_s);
+row!(ResourceRow, "resources.csv",
+    variant round t_s process cpu_percent rss_bytes disk_read_bytes disk_written_bytes
+    net_rx_bytes net_tx_bytes fds threads;
+    floats t_s cpu_percent);
+row!(SpectrumRow, "spectrum.csv",
+    variant metric quantile value_ms count; floats quantile value_ms);
+row!(RequestRow, "requests.csv",
+    variant round request intended_s latency_ms dispatch_ms outcome failure status backend;
+    floats intended_s latency_ms dispatch_ms);
+
 /// timeline.csv: one row per variant, round and window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimelineRow {
     /// The variant's name.
@@ -43,7 +89,7 @@ pub struct TimelineRow {
 }
 
 /// backends.csv: one row per variant, round, window and backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendRow {
     /// The variant's name.
@@ -67,7 +113,7 @@ pub struct BackendRow {
 }
 
 /// events.csv.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventLine {
     /// The variant's name.
@@ -87,7 +133,7 @@ pub struct EventLine {
 }
 
 /// resources.csv: one row per variant, round, window and process; live only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResourceRow {
     /// The variant's name.
@@ -117,7 +163,7 @@ pub struct ResourceRow {
 }
 
 /// spectrum.csv: the percentile spectrum of good requests, all rounds merged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpectrumRow {
     /// The variant's name.
@@ -133,7 +179,7 @@ pub struct SpectrumRow {
 }
 
 /// requests.csv, when asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestRow {
     /// The variant's name.
@@ -156,4 +202,30 @@ pub struct RequestRow {
     pub status: Option<u16>,
     /// The backend that answered.
     pub backend: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header<R: Row + Default>() -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.serialize(R::default()).expect("writing to memory");
+        let bytes = writer.into_inner().expect("writing to memory");
+        String::from_utf8(bytes).expect("ASCII").lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn headers_are_the_fields_in_their_order() {
+        for (columns, written) in [
+            (TimelineRow::COLUMNS, header::<TimelineRow>()),
+            (BackendRow::COLUMNS, header::<BackendRow>()),
+            (EventLine::COLUMNS, header::<EventLine>()),
+            (ResourceRow::COLUMNS, header::<ResourceRow>()),
+            (SpectrumRow::COLUMNS, header::<SpectrumRow>()),
+            (RequestRow::COLUMNS, header::<RequestRow>()),
+        ] {
+            assert_eq!(columns.join(","), written);
+        }
+    }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units;
+
 /// summary.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -48,6 +50,18 @@ pub struct PhaseEntry {
     pub rate_from: f64,
     /// Requests a second at its end.
     pub rate_to: f64,
+}
+
+impl PhaseEntry {
+    pub(crate) fn of(phase: &crate::recorder::PhaseSpan) -> Self {
+        Self {
+            name: phase.name.clone(),
+            from_s: units::duration_s(phase.span.from),
+            to_s: units::duration_s(phase.span.to),
+            rate_from: phase.rate.0,
+            rate_to: phase.rate.1,
+        }
+    }
 }
 
 /// Counters; they add up over rounds.

@@ -2,6 +2,22 @@
 
 use std::time::Duration;
 
+use crate::distribution::Distribution;
+use crate::units;
+
+/// Of the intended requests, those that the generator must have sent in time.
+const LEAST_ACHIEVED: f64 = 0.99;
+/// The generator's own dispatch p99 may reach this …
+const DISPATCH_FLOOR: Duration = Duration::from_millis(1);
+/// … or this part of the latency p99, whichever is more.
+const DISPATCH_OF_LATENCY: f64 = 0.05;
+/// A stall of this length or more leaves a mark on what was measured.
+const LONGEST_STALL: Duration = Duration::from_millis(20);
+/// CPU time that the hypervisor may steal.
+const MOST_STEAL: f64 = 0.01;
+/// CPU a generator thread may use of its core; above it queueing begins in the generator.
+const MOST_GENERATOR_CPU: f64 = 0.80;
+
 /// How the harness itself behaved during the measured part of a live trial.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Harness {
@@ -41,5 +57,216 @@ impl Verdict {
             Self::Invalid => "invalid",
             Self::Interrupted => "interrupted",
         }
+    }
+}
+
+/// What a trial's record says about its harness.
+pub(crate) struct Evidence<'a> {
+    /// Requests in the schedule.
+    pub(crate) intended: u64,
+    /// Those that waited until their time had passed, or until after the last phase. Requests that
+    /// could not connect are not among them: that is an answer.
+    pub(crate) never_or_late: u64,
+    /// Of all sent requests.
+    pub(crate) dispatch: &'a Distribution,
+    /// Of good requests.
+    pub(crate) latency_p99_ns: Option<u64>,
+    /// Of failed ones, for a run in which nothing was good.
+    pub(crate) failed_p99_ns: Option<u64>,
+    /// The highest intended rate, requests a second.
+    pub(crate) peak_rate: f64,
+}
+
+/// Applies the rules; reasons are sentences with figures, the worst first.
+pub(crate) fn judge(harness: &Harness, evidence: &Evidence<'_>) -> (Verdict, Vec<String>) {
+    let mut invalid: Vec<String> = harness.shortages.clone();
+    invalid.extend(too_few_sent(harness, evidence));
+    invalid.extend(dispatched_late(harness, evidence));
+    let suspect = doubts(harness);
+    let verdict = match (invalid.is_empty(), suspect.is_empty()) {
+        (false, _) => Verdict::Invalid,
+        (true, false) => Verdict::Suspect,
+        (true, true) => Verdict::Valid,
+    };
+    invalid.extend(suspect);
+    (verdict, invalid)
+}
+
+/// Back-pressure (every connection busy, as when backends hang) is no fault of the generator: only
+/// what it was late with although it could have sent counts, however much else was missing.
+fn too_few_sent(harness: &Harness, evidence: &Evidence<'_>) -> Option<String> {
+    let missing = evidence.never_or_late.min(harness.late_by_generator);
+    let intended = evidence.intended;
+    let achieved = 1.0 - missing as f64 / intended.max(1) as f64;
+    (achieved < LEAST_ACHIEVED).then(|| {
+        format!(
+            "the generator sent {} of the {intended} intended requests in time, {} were late by \
+             its own fault; 99 % are needed: lower the rate, or give it a core of its own",
+            percent(achieved),
+            missing,
+        )
+    })
+}
+
+/// The generator's own p99: of requests that had a connection free.
+///
+/// The record does not say which requests waited for a connection, only how many. Were they the
+/// latest of all, the own p99 would be found at this rank; wherever else they are, it lies higher.
+/// So the rule can miss a late generator behind much back-pressure (the rule above cannot), and
+/// never blames it for the back-pressure. A single stall is left to its own rule in the same way.
+fn dispatched_late(harness: &Harness, evidence: &Evidence<'_>) -> Option<String> {
+    let stalled = match harness.max_stall >= LONGEST_STALL {
+        true => (harness.max_stall.as_secs_f64() * evidence.peak_rate).ceil() as u64,
+        false => 0,
+    };
+    let explained = harness.waited_for_connection.saturating_add(stalled);
+    let own = evidence.dispatch.count().saturating_sub(explained);
+    let own_p99 = evidence.dispatch.at_rank((u128::from(own) * 99).div_ceil(100) as u64)?;
+    let latency_p99 = evidence.latency_p99_ns.or(evidence.failed_p99_ns).unwrap_or(0);
+    let floor = DISPATCH_FLOOR.as_nanos() as u64;
+    let most = floor.max((latency_p99 as f64 * DISPATCH_OF_LATENCY) as u64);
+    (own_p99 > most).then(|| {
+        format!(
+            "the generator itself sent late: its dispatch p99 is {} ms, and more than {} ms (1 ms, \
+             or 5 % of the latency p99 of {} ms) would colour the latencies: lower the rate, or \
+             give it a core of its own",
+            units::ms(own_p99),
+            units::ms(most),
+            units::ms(latency_p99),
+        )
+    })
+}
+
+fn doubts(harness: &Harness) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if harness.max_stall >= LONGEST_STALL {
+        doubts.push(format!(
+            "the generator was kept from running for {} ms (20 ms is the limit): requests of that \
+             moment show it in their dispatch",
+            harness.max_stall.as_millis(),
+        ));
+    }
+    if harness.steal_ratio > MOST_STEAL {
+        doubts.push(format!(
+            "the hypervisor took {} of the CPU time (1 % is the limit): other guests are busy",
+            percent(harness.steal_ratio),
+        ));
+    }
+    if harness.generator_cpu > MOST_GENERATOR_CPU {
+        doubts.push(format!(
+            "the generator used {} of its core (80 % is the limit): it is near what it can send",
+            percent(harness.generator_cpu),
+        ));
+    }
+    doubts
+}
+
+fn percent(ratio: f64) -> String {
+    format!("{:.1} %", ratio * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Meter;
+
+    const MS: u64 = 1_000_000;
+
+    /// 10,000 requests dispatched in 0.05 ms, but for `late` of them.
+    fn dispatch(late: u64, late_ns: u64) -> Distribution {
+        let mut meter = Meter::new();
+        for index in 0..10_000 {
+            meter.record(if index < late { late_ns } else { 50_000 });
+        }
+        meter.distribution()
+    }
+
+    fn verdict(harness: &Harness, never_or_late: u64, dispatch: &Distribution) -> Verdict {
+        let evidence = Evidence {
+            intended: 10_000,
+            never_or_late,
+            dispatch,
+            latency_p99_ns: Some(80 * MS),
+            failed_p99_ns: None,
+            peak_rate: 1000.0,
+        };
+        let (verdict, reasons) = judge(harness, &evidence);
+        assert_eq!(reasons.is_empty(), verdict == Verdict::Valid, "{reasons:?}");
+        verdict
+    }
+
+    #[test]
+    fn the_rules() {
+        use Verdict::{Invalid, Suspect, Valid};
+        let calm = Harness::default();
+        let stalled = |ms| Harness { max_stall: Duration::from_millis(ms), ..Harness::default() };
+        let late = |late_by_generator| Harness { late_by_generator, ..Harness::default() };
+        let waited =
+            |waited_for_connection| Harness { waited_for_connection, ..Harness::default() };
+        for (name, harness, never_or_late, dispatch, expected) in [
+            ("calm", calm.clone(), 0, dispatch(0, 0), Valid),
+            ("1 % late", calm.clone(), 0, dispatch(100, 500 * MS), Valid),
+            ("5 % of 80 ms", calm.clone(), 0, dispatch(200, 3_900_000), Valid),
+            ("more than that", calm.clone(), 0, dispatch(200, 4_100_000), Invalid),
+            ("backends hang: all wait", waited(4_000), 3_000, dispatch(4_000, 900 * MS), Valid),
+            ("some wait, more are late", waited(400), 0, dispatch(600, 900 * MS), Invalid),
+            ("rate far too high", late(9_000), 9_000, dispatch(1_000, 900 * MS), Invalid),
+            (
+                "and with all connections busy",
+                Harness { waited_for_connection: 9_999, ..late(9_000) },
+                9_000,
+                dispatch(1_000, 900 * MS),
+                Invalid,
+            ),
+            ("late, but sent", late(101), 0, dispatch(0, 0), Valid),
+            ("1 % never sent", late(100), 100, dispatch(0, 0), Valid),
+            ("more than that", late(101), 101, dispatch(0, 0), Invalid),
+            ("short stall", stalled(19), 0, dispatch(0, 0), Valid),
+            ("stall", stalled(20), 0, dispatch(0, 0), Suspect),
+            ("SIGSTOP for 300 ms", stalled(300), 0, dispatch(300, 290 * MS), Suspect),
+            ("more than it explains", stalled(300), 0, dispatch(600, 290 * MS), Invalid),
+            ("steal", Harness { steal_ratio: 0.02, ..calm.clone() }, 0, dispatch(0, 0), Suspect),
+            ("busy", Harness { generator_cpu: 0.81, ..calm.clone() }, 0, dispatch(0, 0), Suspect),
+            (
+                "short of fds",
+                Harness { shortages: vec!["1024 fds".into()], ..calm },
+                0,
+                dispatch(0, 0),
+                Invalid,
+            ),
+        ] {
+            assert_eq!(verdict(&harness, never_or_late, &dispatch), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn without_good_requests_the_failed_ones_are_the_measure() {
+        let dispatch = dispatch(10_000, 30 * MS);
+        for (failed_p99_ns, expected) in
+            [(Some(5_000 * MS), Verdict::Valid), (None, Verdict::Invalid)]
+        {
+            let evidence = Evidence {
+                intended: 10_000,
+                never_or_late: 0,
+                dispatch: &dispatch,
+                latency_p99_ns: None,
+                failed_p99_ns,
+                peak_rate: 1.0,
+            };
+            assert_eq!(judge(&Harness::default(), &evidence).0, expected);
+        }
+    }
+
+    #[test]
+    fn nothing_sent_is_nobodys_fault_here() {
+        let evidence = Evidence {
+            intended: 0,
+            never_or_late: 0,
+            dispatch: &Distribution::default(),
+            latency_p99_ns: None,
+            failed_p99_ns: None,
+            peak_rate: 0.0,
+        };
+        assert_eq!(judge(&Harness::default(), &evidence).0, Verdict::Valid);
     }
 }

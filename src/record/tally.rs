@@ -1,0 +1,216 @@
+//! The counters and histograms of one span of the measured time.
+//! It must not know whether that span is the whole, or one that an expectation names.
+
+use base::{FailureKind, Outcome};
+
+use crate::distribution::Distribution;
+use crate::expect::Span;
+use crate::meter::Meter;
+use crate::summary::Counts;
+
+/// Every kind of failure, in the order of its discriminants.
+pub(crate) const FAILURE_KINDS: [FailureKind; 6] = [
+    FailureKind::Connect,
+    FailureKind::ConnectTimeout,
+    FailureKind::Reset,
+    FailureKind::Timeout,
+    FailureKind::Protocol,
+    FailureKind::Status,
+];
+
+/// How a request ended, in durations.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) outcome: Outcome,
+    /// From the intended start to the end.
+    pub(crate) latency_ns: u64,
+    /// When its first byte was written, measured time; `None` if never.
+    pub(crate) sent_ns: Option<i64>,
+    /// From the intended start to that.
+    pub(crate) dispatch_ns: u64,
+}
+
+/// Adds an outcome to counters (whose `intended` was counted when the request began).
+pub(crate) fn count(counts: &mut Counts, ending: &Ending) {
+    counts.sent += u64::from(ending.sent_ns.is_some());
+    match ending.outcome {
+        Outcome::Ok => counts.ok += 1,
+        Outcome::Rejected => counts.rejected += 1,
+        Outcome::Failed(_) => counts.failed += 1,
+        Outcome::Dropped => counts.dropped += 1,
+        Outcome::Unfinished => counts.unfinished += 1,
+    }
+}
+
+/// Calls a request that has not ended by now unfinished, so that the counters add up whatever an
+/// engine forgot.
+pub(crate) fn close(counts: &mut Counts) {
+    let ended = counts.ok + counts.rejected + counts.failed + counts.dropped + counts.unfinished;
+    counts.unfinished += counts.intended - ended;
+}
+
+/// A span being recorded.
+pub(crate) struct SpanMeter {
+    span: Span,
+    from_ns: u64,
+    to_ns: u64,
+    counts: Counts,
+    failures: [u64; FAILURE_KINDS.len()],
+    sent_in_time: u64,
+    sent_late: u64,
+    latency: Meter,
+    service: Meter,
+    dispatch: Meter,
+    failed: Meter,
+}
+
+impl SpanMeter {
+    pub(crate) fn new(span: Span) -> Self {
+        Self {
+            span,
+            from_ns: base::time::nanos(span.from),
+            to_ns: base::time::nanos(span.to),
+            counts: Counts::default(),
+            failures: [0; FAILURE_KINDS.len()],
+            sent_in_time: 0,
+            sent_late: 0,
+            latency: Meter::new(),
+            service: Meter::new(),
+            dispatch: Meter::new(),
+            failed: Meter::new(),
+        }
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
+    #[inline]
+    pub(crate) fn holds(&self, measured_ns: u64) -> bool {
+        self.from_ns <= measured_ns && measured_ns < self.to_ns
+    }
+
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.counts.intended += 1;
+    }
+
+    #[inline]
+    pub(crate) fn end(&mut self, ending: &Ending) {
+        count(&mut self.counts, ending);
+        if let Some(sent) = ending.sent_ns {
+            if sent < self.to_ns as i64 {
+                self.sent_in_time += 1;
+            } else {
+                self.sent_late += 1;
+            }
+            self.dispatch.record(ending.dispatch_ns);
+        }
+        match ending.outcome {
+            Outcome::Ok => {
+                self.latency.record(ending.latency_ns);
+                self.service.record(ending.latency_ns.saturating_sub(ending.dispatch_ns));
+            }
+            Outcome::Failed(kind) => {
+                self.failures[kind as usize] += 1;
+                self.failed.record(ending.latency_ns);
+            }
+            Outcome::Rejected | Outcome::Dropped | Outcome::Unfinished => {}
+        }
+    }
+
+    /// `retries`: those granted within the span.
+    pub(crate) fn finish(mut self, retries: Option<u64>) -> Tally {
+        close(&mut self.counts);
+        self.counts.retries = retries;
+        self.counts.attempts = retries.map(|retries| self.counts.sent + retries);
+        Tally {
+            span: self.span,
+            counts: self.counts,
+            failures: self.failures,
+            sent_in_time: self.sent_in_time,
+            sent_late: self.sent_late,
+            latency: self.latency.distribution(),
+            service: self.service.distribution(),
+            dispatch: self.dispatch.distribution(),
+            failed: self.failed.distribution(),
+        }
+    }
+}
+
+/// A span, recorded. Rounds of the same span merge exactly.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tally {
+    /// Which part of the measured time.
+    pub span: Span,
+    /// The counters.
+    pub counts: Counts,
+    /// Failures by kind, in the order of [`FAILURE_KINDS`].
+    pub(crate) failures: [u64; FAILURE_KINDS.len()],
+    /// Sent before the span's end.
+    pub sent_in_time: u64,
+    /// Sent after it.
+    pub sent_late: u64,
+    /// Good requests, from the intended start to the last byte.
+    pub latency: Distribution,
+    /// Good requests, from the first byte written to the last byte.
+    pub service: Distribution,
+    /// All sent requests, from the intended start to the first byte written.
+    pub dispatch: Distribution,
+    /// Failed requests, from the intended start to their end.
+    pub failed: Distribution,
+}
+
+impl Tally {
+    /// Adds another round of the same span.
+    pub fn merge(&mut self, other: &Self) {
+        debug_assert_eq!(self.span, other.span, "rounds of one span");
+        self.counts.merge(&other.counts);
+        for (mine, theirs) in self.failures.iter_mut().zip(other.failures) {
+            *mine += theirs;
+        }
+        self.sent_in_time += other.sent_in_time;
+        self.sent_late += other.sent_late;
+        self.latency.merge(&other.latency);
+        self.service.merge(&other.service);
+        self.dispatch.merge(&other.dispatch);
+        self.failed.merge(&other.failed);
+    }
+}
+
+impl Counts {
+    /// Adds another round; what one of them cannot tell, the sum cannot.
+    pub fn merge(&mut self, other: &Self) {
+        self.intended += other.intended;
+        self.sent += other.sent;
+        self.ok += other.ok;
+        self.failed += other.failed;
+        self.rejected += other.rejected;
+        self.dropped += other.dropped;
+        self.unfinished += other.unfinished;
+        self.attempts = self.attempts.zip(other.attempts).map(|(a, b)| a + b);
+        self.retries = self.retries.zip(other.retries).map(|(a, b)| a + b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_under_their_own_word() {
+        for (index, kind) in FAILURE_KINDS.into_iter().enumerate() {
+            assert_eq!(kind as usize, index, "{}", kind.word());
+        }
+    }
+
+    #[test]
+    fn what_one_round_cannot_tell_the_sum_cannot() {
+        let known = Counts { attempts: Some(5), retries: Some(2), ..Counts::default() };
+        let mut sum = known;
+        sum.merge(&known);
+        assert_eq!((sum.attempts, sum.retries), (Some(10), Some(4)));
+        sum.merge(&Counts::default());
+        assert_eq!((sum.attempts, sum.retries), (None, None));
+    }
+}
