@@ -8,6 +8,7 @@ pub mod clock;
 pub mod dist;
 pub mod exchange;
 pub mod rng;
+pub mod slab;
 pub mod stop;
 pub mod time;
 
@@ -17,5 +18,6 @@ pub use exchange::{
     AttemptId, BackendId, FailureKind, Outcome, ProbeId, RequestId, RequestMeta, Sent,
 };
 pub use rng::Rng;
+pub use slab::{Key, Slab};
 pub use stop::Stop;
 pub use time::Time;

@@ -8,7 +8,7 @@ mod upkeep;
 
 use std::collections::VecDeque;
 
-use base::{AttemptId, BackendId, ProbeId, RequestId, RequestMeta, Rng, Time};
+use base::{AttemptId, BackendId, Key, ProbeId, RequestId, RequestMeta, Rng, Slab, Time};
 
 use self::upkeep::valid_weight;
 use crate::event::EventKind;
@@ -19,7 +19,6 @@ use crate::pool::{Candidate, Pool};
 use crate::probe::Schedule;
 use crate::retry::{Budget, Denials, may_repeat};
 use crate::settings::Settings;
-use crate::slab::{Key, Slab};
 use crate::strategy::Strategy;
 
 /// A request with at least one attempt that has not ended.

@@ -11,7 +11,6 @@ pub mod pool;
 mod probe;
 mod retry;
 pub mod settings;
-mod slab;
 pub mod strategy;
 
 pub use balancer::Balancer;

@@ -1,10 +1,9 @@
 //! The backends: who is there, who is ready, how much each has in flight.
 //! It must not know how one of them is picked.
 
-use base::{BackendId, Time};
+use base::{BackendId, Slab, Time};
 
 use crate::health::{Check, Standing};
-use crate::slab::{Key, Slab};
 use crate::strategy::Candidates;
 
 /// Whether a backend may get requests.
@@ -99,18 +98,6 @@ pub struct Pool {
     places: Vec<u32>,
     /// The ready backends or their weights are no longer those of `candidates`.
     stale: bool,
-}
-
-impl From<Key> for BackendId {
-    fn from(key: Key) -> Self {
-        Self { slot: key.slot, generation: key.generation }
-    }
-}
-
-impl From<BackendId> for Key {
-    fn from(id: BackendId) -> Self {
-        Self { slot: id.slot, generation: id.generation }
-    }
 }
 
 impl Pool {

@@ -5,10 +5,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use base::{BackendId, ProbeId, Rng, Time};
+use base::{BackendId, Key, ProbeId, Rng, Slab, Time};
 
 use crate::settings::HealthSettings;
-use crate::slab::{Key, Slab};
 
 /// Two probes of one backend begin at least this far apart, whatever interval and jitter say:
 /// without it an interval of nothing would be a loop that never ends.

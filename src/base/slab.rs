@@ -1,27 +1,44 @@
 //! Slots that are reused, each tenant under a key of its own. It must not know what it keeps.
 
+use crate::exchange::BackendId;
+
 /// Names one tenant of one slot; the key of a former tenant finds nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    pub(crate) slot: u32,
-    pub(crate) generation: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Index of the slot; small and reused.
+    pub slot: u32,
+    /// Counts the tenants of the slot.
+    pub generation: u32,
 }
 
 impl Key {
     /// Both halves in one number, for ids that the shell carries about.
-    pub(crate) const fn pack(self) -> u64 {
+    pub const fn pack(self) -> u64 {
         (self.generation as u64) << 32 | self.slot as u64
     }
 
     /// The reverse of [`Key::pack`].
-    pub(crate) const fn unpack(packed: u64) -> Self {
+    pub const fn unpack(packed: u64) -> Self {
         Self { slot: packed as u32, generation: (packed >> 32) as u32 }
+    }
+}
+
+/// A backend's id is its key in the pool.
+impl From<Key> for BackendId {
+    fn from(key: Key) -> Self {
+        Self { slot: key.slot, generation: key.generation }
+    }
+}
+
+impl From<BackendId> for Key {
+    fn from(id: BackendId) -> Self {
+        Self { slot: id.slot, generation: id.generation }
     }
 }
 
 /// A vector whose holes are filled first: in steady state nothing is allocated.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
+pub struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
 }
@@ -32,17 +49,38 @@ struct Slot<T> {
     tenant: Option<T>,
 }
 
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Slab<T> {
-    pub(crate) const fn new() -> Self {
+    /// Without tenants.
+    pub const fn new() -> Self {
         Self { slots: Vec::new(), free: Vec::new() }
     }
 
     /// How many tenants there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    pub(crate) fn insert(&mut self, tenant: T) -> Key {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All tenants with their keys, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        (0..).zip(&self.slots).filter_map(|(slot, place)| {
+            let key = Key { slot, generation: place.generation };
+            Some((key, place.tenant.as_ref()?))
+        })
+    }
+
+    /// Takes a tenant in; the slot that was freed last is filled first.
+    pub fn insert(&mut self, tenant: T) -> Key {
         if let Some(slot) = self.free.pop() {
             let place = &mut self.slots[slot as usize];
             place.tenant = Some(tenant);
@@ -53,18 +91,20 @@ impl<T> Slab<T> {
         Key { slot, generation: 0 }
     }
 
-    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+    /// The tenant of this key, if it is still there.
+    pub fn get(&self, key: Key) -> Option<&T> {
         let place = self.slots.get(key.slot as usize)?;
         if place.generation == key.generation { place.tenant.as_ref() } else { None }
     }
 
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+    /// See [`Slab::get`].
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         if place.generation == key.generation { place.tenant.as_mut() } else { None }
     }
 
     /// Takes a tenant out; its key is void from now on.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+    pub fn remove(&mut self, key: Key) -> Option<T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         if place.generation != key.generation {
             return None;
@@ -95,6 +135,7 @@ mod tests {
         assert_eq!(slab.get(b), Some(&"b"));
         assert_eq!(slab.get(c), Some(&"c"));
         assert_eq!(slab.len(), 2);
+        assert_eq!(slab.iter().collect::<Vec<_>>(), [(c, &"c"), (b, &"b")]);
         assert_eq!(Key::unpack(c.pack()), c);
     }
 }
