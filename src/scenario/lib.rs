@@ -3,8 +3,14 @@
 //! [`parse`] turns text (with overrides) into a [`Scenario`] or into all its errors; a scenario
 //! resolves into [`Trial`]s, one per variant and round. It must not know engines.
 
+mod decode;
+mod expectations;
+mod faults;
+pub mod keys;
+mod merge;
 pub mod model;
 pub mod parse;
+mod vary;
 
 pub use model::{
     BackendSpec, Engine, Generator, LoadSpec, ProxySpec, Scenario, SubjectKind, Trial, Variant,

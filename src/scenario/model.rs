@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use record::PhaseSpan;
 use record::expect::{Expectation, Span};
 use workload::{BackendModel, Fault, FaultPlan, LoadShape, Network};
 
@@ -104,6 +105,8 @@ pub struct Scenario {
     pub variants: Vec<Variant>,
     /// What is expected.
     pub expectations: Vec<Expectation>,
+    /// What the command line changed beyond what was asked, one sentence each, for stderr.
+    pub notes: Vec<String>,
     /// The text, as read.
     pub text: String,
     /// The file's path as given, for messages.
@@ -149,18 +152,58 @@ pub struct Trial {
 impl Scenario {
     /// All trials in the order of play: round by round, the variants interleaved.
     pub fn trials(&self) -> Vec<Trial> {
-        todo!()
+        let rounds = 1..=self.rounds;
+        rounds.flat_map(|round| self.variants.iter().map(move |v| self.trial(v, round))).collect()
+    }
+
+    fn trial(&self, variant: &Variant, round: u32) -> Trial {
+        let concerns = |expectation: &&Expectation| {
+            expectation.variant.as_ref().is_none_or(|name| *name == variant.name)
+        };
+        let mut spans: Vec<Span> =
+            self.expectations.iter().filter(concerns).map(|e| e.span).collect();
+        spans.sort_unstable();
+        spans.dedup();
+        Trial {
+            variant: variant.clone(),
+            round,
+            seed: base::rng::mix(self.seed, u64::from(round)),
+            window: self.window,
+            spans,
+            keep_requests: self.keep_requests,
+        }
     }
 }
 
 impl Trial {
     /// What the recorder must know.
     pub fn plan(&self) -> record::Plan {
-        todo!()
+        let Variant { name, parameters, proxy, backends, load, .. } = &self.variant;
+        let mut from = Duration::ZERO;
+        let phases = load.shape.phases.iter().map(|phase| {
+            let to = from + phase.duration;
+            let span = Span { from, to };
+            from = to;
+            let rate = (phase.rate, phase.to.unwrap_or(phase.rate));
+            PhaseSpan { name: phase.name.clone(), span, rate }
+        });
+        record::Plan {
+            variant: name.clone(),
+            parameters: parameters.clone(),
+            subject: proxy.kind.word().to_string(),
+            round: self.round,
+            warmup: load.shape.warmup,
+            phases: phases.collect(),
+            window: self.window,
+            backends: backends.iter().map(|backend| backend.name.clone()).collect(),
+            spans: self.spans.clone(),
+            keep_requests: self.keep_requests,
+        }
     }
 
     /// The faults as changes, from the beginning of the warm-up.
     pub fn fault_plan(&self) -> FaultPlan {
-        todo!()
+        let shape = &self.variant.load.shape;
+        FaultPlan::new(&self.variant.faults, shape.warmup, shape.length())
     }
 }

@@ -1,0 +1,182 @@
+//! `[[faults]]`: what goes wrong, when, at which backends. It must not know how a fault is played.
+
+use std::time::Duration;
+
+use config::reader::Reader;
+use config::value::{format_duration, shown};
+use workload::{Fault, FaultKind, LoadShape};
+
+use crate::decode::Group;
+use crate::keys::FAULTS;
+
+/// How many beginnings and ends of faults at backends a trial may have.
+const FAULT_CHANGES: usize = 1_000_000;
+
+/// How many groups of backends a message lists.
+const LISTED: usize = 8;
+
+/// Reads all of them; without the backends or the load (which have problems of their own) what
+/// depends on those is not checked.
+pub(crate) fn read_faults(
+    r: &Reader<'_>,
+    groups: Option<&[Group]>,
+    shape: Option<&LoadShape>,
+) -> Option<Vec<Fault>> {
+    let tables = r.tagged_list("faults")?;
+    if tables.len() > FAULTS {
+        r.problem("faults", format!("more than {FAULTS} faults"));
+        return None;
+    }
+    let end = shape.map(|shape| shape.phases.iter().map(|phase| phase.duration).sum());
+    let mut faults = Vec::new();
+    let mut changes = 0_usize;
+    for (word, table) in &tables {
+        let Some(fault) = read_fault(word, table, groups, end) else { continue };
+        changes = changes.saturating_add(changes_of(&fault, end.unwrap_or_default()));
+        if changes > FAULT_CHANGES {
+            let message = format!("more than {FAULT_CHANGES} beginnings and ends of faults in all");
+            table.problem(if *word == "flap" { "period" } else { "backend" }, message);
+            return None;
+        }
+        faults.push(fault);
+    }
+    Some(faults)
+}
+
+/// How many beginnings and ends this fault comes to.
+fn changes_of(fault: &Fault, end: Duration) -> usize {
+    let times = match fault.kind {
+        FaultKind::Flap { period, .. } => {
+            let left = end.saturating_sub(fault.at);
+            let length = fault.length.map_or(left, |length| length.min(left));
+            length.as_nanos() / period.as_nanos().max(1) + 1
+        }
+        _ => 1,
+    };
+    usize::try_from(times).unwrap_or(usize::MAX).saturating_mul(2 * fault.backends.len())
+}
+
+fn read_fault(
+    word: &str,
+    r: &Reader<'_>,
+    groups: Option<&[Group]>,
+    end: Option<Duration>,
+) -> Option<Fault> {
+    let at = r.duration("at");
+    let pattern = r.text("backend");
+    let length = r.duration("for");
+    let kind = read_kind(word, r);
+    let backends = pattern.and_then(|pattern| {
+        let groups = groups?;
+        let found = matching(groups, &pattern);
+        if found.is_none() {
+            let message = format!("no backend {}; {}", shown(&pattern), listed(groups));
+            r.problem("backend", message);
+        }
+        found
+    });
+    if let (Some(at), Some(end)) = (at, end)
+        && at >= end
+    {
+        let (at, end) = (format_duration(at), format_duration(end));
+        r.problem("at", format!("at = \"{at}\" is behind the load, which ends at {end}"));
+    }
+    Some(Fault { at: at?, length, backends: backends?, kind: kind? })
+}
+
+fn read_kind(word: &str, r: &Reader<'_>) -> Option<FaultKind> {
+    Some(match word {
+        "crash" => FaultKind::Crash,
+        "refuse" => FaultKind::Refuse,
+        "hang" => FaultKind::Hang,
+        "reset" => FaultKind::Reset,
+        "slow" => {
+            let (factor, health) = (r.number("factor"), r.flag("health"));
+            FaultKind::Slow { factor: factor?, health: health? }
+        }
+        "errors" => {
+            let (status, ratio) = (r.whole("status"), r.number("ratio"));
+            let (after, health) = (r.duration("after"), r.flag("health"));
+            FaultKind::Errors {
+                status: u16::try_from(status?).expect("the key's declared limit is 599"),
+                ratio: ratio?,
+                after: after?,
+                health: health?,
+            }
+        }
+        "flap" => {
+            let (period, duty) = (r.duration("period"), r.number("duty"));
+            if duty == Some(1.0) {
+                r.problem(
+                    "duty",
+                    "duty must be below 1: a backend that is always down has crashed",
+                );
+            }
+            FaultKind::Flap { period: period?, duty: duty? }
+        }
+        other => unreachable!("{other} is declared, so it is read"),
+    })
+}
+
+/// The indices that "a-2", "a-*" or "*" stand for, if there are any.
+fn matching(groups: &[Group], pattern: &str) -> Option<Vec<usize>> {
+    if pattern == "*" {
+        return Some((0..groups.iter().map(|group| group.count).sum()).collect());
+    }
+    let (name, number) = pattern.rsplit_once('-')?;
+    let group = groups.iter().find(|group| group.name == name)?;
+    if number == "*" {
+        return Some((group.first..group.first + group.count).collect());
+    }
+    // "a-02" names no backend, though 02 parses as 2.
+    let index = number.parse().ok().filter(|index: &usize| index.to_string() == number)?;
+    (1..=group.count).contains(&index).then(|| vec![group.first + index - 1])
+}
+
+fn listed(groups: &[Group]) -> String {
+    let mut names: Vec<String> = groups
+        .iter()
+        .take(LISTED)
+        .map(|group| match group.count {
+            1 => format!("{}-1", group.name),
+            n => format!("{0}-1 to {0}-{n}, {0}-*", group.name),
+        })
+        .collect();
+    if groups.len() > LISTED {
+        names.push("…".into());
+    }
+    format!("there is {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_stand_for_backends() {
+        let groups = [
+            Group { name: "a".into(), first: 0, count: 3 },
+            Group { name: "a-1".into(), first: 3, count: 2 },
+        ];
+        for (pattern, expected) in [
+            ("a-1", Some(vec![0])),
+            ("a-3", Some(vec![2])),
+            ("a-*", Some(vec![0, 1, 2])),
+            ("a-1-2", Some(vec![4])),
+            ("a-1-*", Some(vec![3, 4])),
+            ("*", Some(vec![0, 1, 2, 3, 4])),
+            ("a-0", None),
+            ("a-4", None),
+            ("a-02", None),
+            ("a-+2", None),
+            ("a", None),
+            ("b-1", None),
+            ("", None),
+            ("-", None),
+            ("a-", None),
+        ] {
+            assert_eq!(matching(&groups, pattern), expected, "{pattern}");
+        }
+        assert_eq!(listed(&groups), "there is a-1 to a-3, a-*, a-1-1 to a-1-2, a-1-*");
+    }
+}
