@@ -96,8 +96,9 @@ impl Lane {
         let (slot, &work) = self.work.first_key_value()?;
         let left = slot.target.saturating_sub(self.reading);
         let units = match self.speed {
-            Speed::HALT if left > 0 => return None,
-            Speed::HALT | Speed::FULL => left,
+            // Not even work that needs no time: a server that hangs answers nothing.
+            Speed::HALT => return None,
+            Speed::FULL => left,
             // 2⁸⁵ · 2³² fits.
             Speed { num, den } => (left * u128::from(den)).div_ceil(u128::from(num)),
         };
@@ -138,7 +139,9 @@ mod tests {
         assert_eq!(lane.next(), Some((at(180), 0, WorkId(0))));
         // A halt of 1000 shifts it by 1000.
         lane.set_speed(at(140), Speed::HALT);
+        let nothing = insert(&mut lane, 140, 1, 0);
         assert_eq!(lane.next(), None);
+        lane.remove(nothing);
         lane.set_speed(at(1140), Speed::shared(1, 2));
         assert_eq!(lane.next(), Some((at(1180), 0, WorkId(0))));
     }
