@@ -1,0 +1,171 @@
+//! The control API: what it counts, and what it says to bad input. And what requests bring along.
+
+mod common;
+
+use std::io::Write;
+use std::time::Duration;
+
+use common::{model, start};
+
+#[test]
+fn bad_input_gets_400_with_the_place_and_the_remedy_and_changes_nothing() {
+    let lab = start(vec![model(Duration::ZERO)]);
+    for (changes, part) in [
+        ("nonsense", "expected"),
+        (r#"{"changes":[],"chnages":[]}"#, "chnages"),
+        (r#"{"changes":[{"kind":"crash"}]}"#, "backend"),
+        (
+            r#"{"changes":[{"backend":"b-1","kind":"crash"}]}"#,
+            "unknown backend \\\"b-1\\\"; one of a-1",
+        ),
+        (
+            r#"{"changes":[{"backend":"a-1","kind":"flap"}]}"#,
+            "unknown kind \\\"flap\\\"; one of crash",
+        ),
+        (r#"{"changes":[{"backend":"a-1","kind":"slow"}]}"#, "slow needs `factor`"),
+        (r#"{"changes":[{"backend":"a-1","kind":"slow","factor":0}]}"#, "factor 0"),
+        (r#"{"changes":[{"backend":"a-1","kind":"slow","factor":-1}]}"#, "above 0"),
+        (r#"{"changes":[{"backend":"a-1","kind":"errors","status":200}]}"#, "400 to 599"),
+        (r#"{"changes":[{"backend":"a-1","kind":"errors","ratio":1.5}]}"#, "0 to 1"),
+        (
+            r#"{"changes":[{"backend":"a-1","kind":"crash","factor":2}]}"#,
+            "does not belong to crash",
+        ),
+        (r#"{"changes":[{"backend":"a-1","kind":"crash","at_ns":-5}]}"#, "-5"),
+        // The first is good: all or nothing.
+        (
+            r#"{"changes":[{"backend":"a-1","kind":"crash"},{"backend":"a-1","kind":"x"}]}"#,
+            "changes[1]",
+        ),
+    ] {
+        let reply = lab.control("POST", "/v1/faults", changes);
+        assert_eq!(reply.status, 400, "{changes}");
+        assert!(reply.body.contains(part), "{changes} got {}", reply.body);
+    }
+    let mut raw = lab.open(0);
+    raw.get("/");
+    assert_eq!(raw.read().status, 200);
+}
+
+#[test]
+fn other_paths_and_methods_are_refused() {
+    let lab = start(vec![model(Duration::ZERO)]);
+    for (method, path, status) in
+        [("GET", "/", 404), ("GET", "/v1/faults", 405), ("POST", "/v1/backends", 405)]
+    {
+        assert_eq!(lab.control(method, path, "").status, status, "{method} {path}");
+    }
+}
+
+#[test]
+fn samples_count_requests_and_restart_the_peak() {
+    let lab = start(vec![model(Duration::from_secs(3600)), model(Duration::ZERO)]);
+    let mut inside = [lab.open(0), lab.open(0)];
+    inside.iter_mut().for_each(|raw| raw.get("/"));
+    lab.await_sample(0, |sample| sample.in_flight == 2);
+    let mut refused = lab.open(0);
+    refused.get("/");
+    assert_eq!(refused.read().status, 503);
+    drop(inside);
+    lab.await_sample(0, |sample| sample.in_flight == 0);
+    for (method, path, peak) in [
+        ("GET", "/v1/backends", 2),
+        ("POST", "/v1/sample", 2),
+        ("GET", "/v1/backends", 0),
+        ("POST", "/v1/sample", 0),
+    ] {
+        let samples = lab.samples(method, path);
+        let sample = &samples[0];
+        assert_eq!(sample.max_in_flight, peak, "{method} {path}");
+        assert_eq!((sample.requests, sample.failed), (3, 1));
+        assert_eq!((sample.name.as_str(), sample.address), ("a-1", lab.address(0)));
+        assert_eq!((samples[1].name.as_str(), samples[1].requests), ("a-2", 0));
+    }
+}
+
+/// A request is long or short by its luck, whichever backend gets it.
+#[test]
+fn luck_and_attempt_decide_the_draw_and_the_backend_does_not() {
+    let lab = start(vec![model(Duration::ZERO), model(Duration::ZERO)]);
+    lab.fault(
+        r#"{"backend":"a-1","kind":"errors","ratio":0.5,"after_ns":0},
+           {"backend":"a-2","kind":"errors","ratio":0.5,"after_ns":0}"#,
+    );
+    let ask = |backend: usize, luck: u64, attempt: u32| {
+        let mut raw = lab.open(backend);
+        let header =
+            if attempt > 1 { format!("x-attempt-count: {attempt}\r\n") } else { String::new() };
+        raw.send(&format!("GET / HTTP/1.1\r\nhost: a\r\nx-lab-luck: {luck}\r\n{header}\r\n"));
+        raw.read().status
+    };
+    let lucks = 0..24;
+    let first: Vec<u16> = lucks.clone().map(|luck| ask(0, luck, 1)).collect();
+    let elsewhere: Vec<u16> = lucks.clone().map(|luck| ask(1, luck, 1)).collect();
+    let second: Vec<u16> = lucks.map(|luck| ask(1, luck, 2)).collect();
+    assert_eq!(first, elsewhere);
+    assert_ne!(first, second, "another attempt, another draw");
+    assert!(first.contains(&200) && first.contains(&500), "{first:?}");
+}
+
+#[test]
+fn a_request_body_is_read_whole_before_the_answer() {
+    let lab = start(vec![model(Duration::ZERO)]);
+    let mut raw = lab.open(0);
+    for (head, body) in [
+        ("content-length: 100000", "x".repeat(100_000)),
+        (
+            "transfer-encoding: chunked",
+            format!("{:x}\r\n{}\r\n0\r\n\r\n", 70_000, "y".repeat(70_000)),
+        ),
+    ] {
+        raw.send(&format!("POST / HTTP/1.1\r\nhost: a\r\n{head}\r\n\r\n"));
+        raw.0.write_all(&body.as_bytes()[..10]).expect("it reads");
+        raw.assert_silent();
+        raw.0.write_all(&body.as_bytes()[10..]).expect("it reads");
+        assert_eq!(raw.read().status, 200, "{head}");
+    }
+}
+
+#[test]
+fn what_cannot_be_bound_is_an_error_that_names_it() {
+    let lab = start(vec![model(Duration::ZERO)]);
+    let taken = lab.address(0);
+    let config = config::BackendsConfig {
+        control: None,
+        workers: 1,
+        seed: 1,
+        backends: vec![config::backends::BackendConfig {
+            name: "b-1".to_owned(),
+            listen: taken,
+            model: model(Duration::ZERO),
+        }],
+    };
+    let error = fakebackends::start(config, lab.clock).expect_err("the port is taken").to_string();
+    for part in ["b-1", &taken.to_string(), "choose another port"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn the_ready_line_is_the_one_agreed_upon() {
+    let lab = start(vec![model(Duration::ZERO)]);
+    let ready = lab.running.ready();
+    let control = ready.control.expect("it is configured");
+    assert_eq!(
+        serde_json::to_string(&ready).expect("plain data"),
+        format!(
+            r#"{{"ready":"backends","control":"{control}","backends":[{{"name":"a-1","address":"{}"}}]}}"#,
+            lab.address(0)
+        )
+    );
+}
+
+#[test]
+fn a_stopped_lab_serves_nobody() {
+    let lab = start(vec![model(Duration::ZERO)]);
+    let (address, control) = (lab.address(0), lab.running.ready().control.expect("configured"));
+    lab.running.stop();
+    lab.running.wait();
+    common::assert_refused(address);
+    common::assert_refused(control);
+}
