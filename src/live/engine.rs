@@ -1,0 +1,246 @@
+//! Plays one trial on processes and sockets, and hands everything that was seen to the recorder.
+//! It must not judge what was seen.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use base::{Clock, Rng, Stop, Time};
+use record::{EventRow, Harness, Recorder};
+use scenario::{SubjectKind, Trial};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use workload::{FaultChange, FaultKind};
+
+use crate::conductor::Stage;
+use crate::error::Error;
+use crate::gauge;
+use crate::load::limits::{Leg, Limits};
+use crate::load::{LoadError, LoadReport, Target, open_loop};
+use crate::observer::{Observations, Schedule, observe};
+use crate::subject;
+
+/// From the moment when everything is ready to the beginning of the warm-up: time to hand over the
+/// faults and to start the generator.
+const LEAD: Duration = Duration::from_millis(200);
+
+/// What an engine on processes needs to know of its surroundings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The `lab` program, which is started again as proxy and as backends.
+    pub exe: PathBuf,
+    /// The folder of this trial for what children print and for the configurations they get. It is
+    /// made with its parents; files of a trial before are overwritten.
+    pub logs: PathBuf,
+}
+
+/// Plays a trial to its end, or until `stop` is raised: then what is open ends as unfinished and
+/// the recorder is told of the interruption. However it ends, no child is left.
+///
+/// # Errors
+/// When the stage cannot be set up, or a child dies. What was measured until then is in the
+/// recorder.
+pub fn play(
+    trial: &Trial,
+    recorder: &mut Recorder,
+    stop: &Stop,
+    options: &Options,
+) -> Result<(), Error> {
+    let subject = subject::of(trial.variant.proxy.kind);
+    let unsupported = subject.check(trial);
+    if !unsupported.is_empty() {
+        return Err(Error::Unsupported(unsupported));
+    }
+    // Before the children are started: they inherit the limit that is raised here.
+    let shortages = foreseen(trial)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let clock = Clock::start();
+    let stage = runtime.block_on(Stage::set_up(trial, subject, options, &clock, stop));
+    let mut stage = match stage {
+        Ok(Some(stage)) => stage,
+        nothing => {
+            recorder.interrupted(Time::ZERO);
+            return nothing.map(|_| ());
+        }
+    };
+    let played = perform(trial, &mut stage, &clock, &runtime, recorder, stop, shortages);
+    stage.take_down();
+    played
+}
+
+/// Loads the stage, watches it, and tells the recorder.
+fn perform(
+    trial: &Trial,
+    stage: &mut Stage,
+    clock: &Clock,
+    runtime: &Runtime,
+    recorder: &mut Recorder,
+    stop: &Stop,
+    shortages: Vec<String>,
+) -> Result<(), Error> {
+    let shape = &trial.variant.load.shape;
+    let schedule = Schedule {
+        clock: *clock,
+        start: clock.now() + LEAD,
+        warmup: shape.warmup,
+        length: shape.length(),
+        window: trial.window,
+    };
+    if let Err(error) = runtime.block_on(stage.control.schedule(trial, schedule.start)) {
+        recorder.interrupted(Time::ZERO);
+        return Err(stage.blame(error));
+    }
+    let target = Target {
+        addresses: stage.addresses.clone(),
+        backends: trial.variant.backends.iter().map(|spec| spec.name.clone()).collect(),
+    };
+    // Raised for the generator alone: a child's death is no signal to `lab`.
+    let halt = Stop::default();
+    let (loaded, observed) = thread::scope(|scope| {
+        let (end, ended) = oneshot::channel();
+        let (generator_recorder, generator_halt) = (&mut *recorder, &halt);
+        let generator = thread::Builder::new().name("generator".into()).spawn_scoped(scope, || {
+            // Dropped in any case, also by a panic, and so the observer learns of the end.
+            let _end = end;
+            generate(trial, &target, &schedule, generator_recorder, generator_halt)
+        });
+        let generator = generator.map_err(Error::Runtime)?;
+        let observed = runtime.block_on(observe(stage, trial, schedule, ended, stop, &halt));
+        if observed.is_err() {
+            halt.raise(rustix::process::Signal::TERM.as_raw());
+        }
+        Ok::<_, Error>((generator.join(), observed))
+    })?;
+    let report = loaded.map_err(|_| Error::Panicked("load generator"))?;
+    let mut seen = observed?;
+    let died = seen.died.take();
+    let report = match (report, &died) {
+        (Ok(report), _) => report,
+        // A subject that is gone cannot be loaded; its death is the news.
+        (Err(_), Some(_)) => LoadReport::default(),
+        (Err(error), None) => return Err(error.into()),
+    };
+    tell(trial, recorder, seen, &report, shortages, schedule.now());
+    died.and_then(|name| stage.died(&name)).map_or(Ok(()), Err)
+}
+
+fn generate(
+    trial: &Trial,
+    target: &Target,
+    schedule: &Schedule,
+    recorder: &mut Recorder,
+    halt: &Stop,
+) -> Result<LoadReport, LoadError> {
+    let load = &trial.variant.load;
+    let arrivals = load.shape.arrivals(&Rng::from_seed(trial.seed));
+    open_loop::run(load, arrivals, target, &schedule.clock, schedule.start, recorder, halt)
+}
+
+/// Gives the recorder what was collected beside the requests.
+fn tell(
+    trial: &Trial,
+    recorder: &mut Recorder,
+    seen: Observations,
+    report: &LoadReport,
+    mut shortages: Vec<String>,
+    now: Time,
+) {
+    let mut harness = Harness {
+        max_stall: report.max_stall,
+        late_by_generator: report.late_by_generator,
+        waited_for_connection: report.waited_for_connection,
+        ..Harness::default()
+    };
+    if let [first, .., last] = &seen.readings[..] {
+        harness.steal_ratio = gauge::steal_ratio(first, last);
+        let measured = last.at.since(first.at).as_secs_f64();
+        harness.generator_cpu =
+            if measured > 0.0 { report.cpu.as_secs_f64() / measured } else { 0.0 };
+        gauge::totals(first, last).into_iter().for_each(|totals| recorder.process_totals(totals));
+    }
+    for pair in seen.readings.windows(2) {
+        let samples = gauge::samples(&pair[0], &pair[1], pair[1].at);
+        samples.into_iter().for_each(|sample| recorder.resources(sample));
+    }
+    seen.samples.into_iter().for_each(|sample| recorder.sample(sample));
+    let faults = trial.fault_plan().changes;
+    let faults = faults.iter().filter(|change| change.at <= now);
+    faults.for_each(|change| recorder.event(fault_row(trial, change)));
+    seen.events.into_iter().for_each(|event| recorder.event(event));
+    shortages.extend(report.shortages.iter().cloned());
+    recorder.harness(Harness { shortages, ..harness });
+}
+
+fn fault_row(trial: &Trial, change: &FaultChange) -> EventRow {
+    let word = change.kind.word();
+    let detail = match &change.kind {
+        FaultKind::Slow { factor, .. } if change.begins => format!("{factor} times slower"),
+        FaultKind::Errors { status, ratio, .. } if change.begins => {
+            format!("status {status} for {} % of the requests", ratio * 100.0)
+        }
+        _ => String::new(),
+    };
+    EventRow {
+        at: change.at,
+        source: "scenario".into(),
+        subject: trial.variant.backends[change.backend].name.clone(),
+        kind: if change.begins { word.into() } else { format!("{word}_end") },
+        detail,
+    }
+}
+
+/// What will not do, on both legs, before anything is started.
+fn foreseen(trial: &Trial) -> Result<Vec<String>, Error> {
+    let limits = Limits::raise_and_read()
+        .map_err(|source| Error::Load(LoadError::System { what: "read its limits", source }))?;
+    let connections = u64::from(trial.variant.load.connections);
+    let backends = trial.variant.backends.len() as u64;
+    let leg = |name: &str, connections, addresses| Leg {
+        name: name.into(),
+        connections,
+        opened_per_second: 0.0,
+        addresses,
+    };
+    Ok(limits.shortages(&match trial.variant.proxy.kind {
+        SubjectKind::Direct => vec![leg("generator to backends", connections, backends)],
+        SubjectKind::Lab => vec![
+            leg("generator to proxy", connections, 1),
+            // The proxy holds both ends of what passes through it.
+            leg("proxy to backends", 2 * connections, backends),
+        ],
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::tests::trial;
+
+    #[test]
+    fn faults_become_events_with_a_beginning_and_an_end() {
+        let trial = trial("lab");
+        let row = |kind: FaultKind, begins| {
+            fault_row(
+                &trial,
+                &FaultChange { at: Time::from_nanos(7), backend: 1, fault: 0, kind, begins },
+            )
+        };
+        let crash = row(FaultKind::Crash, true);
+        assert_eq!((crash.source.as_str(), crash.subject.as_str()), ("scenario", "a-2"));
+        assert_eq!((crash.at, crash.kind.as_str()), (Time::from_nanos(7), "crash"));
+        assert_eq!(row(FaultKind::Crash, false).kind, "crash_end");
+        let slow = row(FaultKind::Slow { factor: 3.0, health: false }, true);
+        assert_eq!(slow.detail, "3 times slower");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_the_environments_fault() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { exe: "/no/such/lab".into(), logs: folder.path().join("logs") };
+        let trial = trial("lab");
+        let mut recorder = Recorder::new(trial.plan());
+        let error = play(&trial, &mut recorder, &Stop::default(), &options).expect_err("no lab");
+        assert!(error.to_string().contains("cannot start backends (/no/such/lab)"), "{error}");
+        assert!(error.is_environment());
+    }
+}

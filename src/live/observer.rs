@@ -1,0 +1,303 @@
+//! Watches a trial from outside while it is loaded: backends and gauges at the end of every
+//! window, the balancer's events, and whether everybody lives. It must not touch the load.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use base::{Clock, Stop, Time};
+use record::{EventRow, Sample};
+use scenario::Trial;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::admin::Admin;
+use crate::conductor::Stage;
+use crate::control::Control;
+use crate::error::Error;
+use crate::events::{Parser, row};
+use crate::gauge::{Gauge, Reading};
+use crate::http::{Answer, CallError};
+
+/// How often is looked whether everybody lives and the run shall go on.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A call that takes longer is given up: the sample is missed, the run goes on.
+const CALL_WITHIN: Duration = Duration::from_secs(1);
+/// Events of one trial that are kept; more would be a balancer gone mad.
+const EVENTS_LIMIT: usize = 100_000;
+/// Who says what we say ourselves.
+const OURSELVES: &str = "lab";
+
+/// When things happen in a trial.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    /// The run's clock.
+    pub(crate) clock: Clock,
+    /// The beginning of the warm-up on it; all other times count from there.
+    pub(crate) start: Time,
+    /// The end of the warm-up.
+    pub(crate) warmup: Duration,
+    /// The end of the phases.
+    pub(crate) length: Duration,
+    /// The length of a window.
+    pub(crate) window: Duration,
+}
+
+/// All that was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Observations {
+    /// The backends at the windows' ends, and after the last request.
+    pub(crate) samples: Vec<Sample>,
+    /// The gauges at the windows' ends.
+    pub(crate) readings: Vec<Reading>,
+    /// What the balancer said, and what we missed.
+    pub(crate) events: Vec<EventRow>,
+    /// The name of a child that ended though nobody had asked it to.
+    pub(crate) died: Option<String>,
+}
+
+/// Watches until the generator has `ended` and the phases are over, or the run is cut short: by
+/// `stop`, or by a child's death. Then `halt` is raised, which the generator follows.
+pub(crate) async fn observe(
+    stage: &mut Stage,
+    trial: &Trial,
+    schedule: Schedule,
+    ended: oneshot::Receiver<()>,
+    stop: &Stop,
+    halt: &Stop,
+) -> Result<Observations, Error> {
+    let stream = stage.events.take();
+    let mut events = Vec::new();
+    let mut sampler = Sampler::new(stage, trial, schedule)?;
+    let mut died = None;
+    {
+        let mut listening = pin!(listen(stream, schedule.start, &mut events));
+        let mut watching = pin!(watch(stage, stop, halt));
+        let mut ended = pin!(ended);
+        let (mut all_heard, mut watched, mut all_ended) = (false, false, false);
+        {
+            let mut sampling = pin!(sampler.run());
+            let mut all_sampled = false;
+            while !(all_ended && (all_sampled || halt.is_raised())) {
+                tokio::select! {
+                    () = &mut sampling, if !all_sampled => all_sampled = true,
+                    // An error says that the generator's thread is gone: it has ended too.
+                    _ = &mut ended, if !all_ended => all_ended = true,
+                    name = &mut watching, if !watched => (died, watched) = (name, true),
+                    () = &mut listening, if !all_heard => all_heard = true,
+                }
+            }
+        }
+        if died.is_none() {
+            sampler.last(halt.is_raised()).await;
+        }
+        if !all_heard {
+            // What has come in by now; the stream itself has no end.
+            let _ = timeout(Duration::ZERO, listening).await;
+        }
+    }
+    events.append(&mut sampler.missed);
+    Ok(Observations { samples: sampler.samples, readings: sampler.readings, events, died })
+}
+
+/// Reads everything at the end of the warm-up and of every window.
+struct Sampler<'a> {
+    trial: &'a Trial,
+    schedule: Schedule,
+    control: Control,
+    admin: Option<Admin>,
+    gauge: Gauge,
+    samples: Vec<Sample>,
+    readings: Vec<Reading>,
+    missed: Vec<EventRow>,
+}
+
+impl<'a> Sampler<'a> {
+    fn new(stage: &Stage, trial: &'a Trial, schedule: Schedule) -> Result<Self, Error> {
+        let children = stage.processes().map(|process| (process.name().to_owned(), process.pid()));
+        let ourselves = (OURSELVES.to_owned(), rustix::process::getpid());
+        Ok(Self {
+            trial,
+            schedule,
+            control: stage.control,
+            admin: stage.admin,
+            gauge: Gauge::new(children.chain([ourselves])).map_err(Error::Gauges)?,
+            samples: Vec::new(),
+            readings: Vec::new(),
+            missed: Vec::new(),
+        })
+    }
+
+    async fn run(&mut self) {
+        let mut next = Some(self.schedule.warmup);
+        self.schedule.wait_until(self.schedule.warmup).await;
+        self.gauge.forget_peaks();
+        while let Some(boundary) = next {
+            self.schedule.wait_until(boundary).await;
+            self.read_gauges();
+            self.sample().await;
+            next = self.schedule.boundary_after(self.schedule.now());
+        }
+    }
+
+    /// Once more when everything has ended. Gauges only if the run was cut short: else they were
+    /// read at the end of the phases, and what came after is not measured.
+    async fn last(&mut self, cut_short: bool) {
+        if cut_short {
+            self.read_gauges();
+        }
+        self.sample().await;
+    }
+
+    fn read_gauges(&mut self) {
+        let now = self.schedule.now();
+        self.readings.push(self.gauge.read(now));
+    }
+
+    async fn sample(&mut self) {
+        let at = self.schedule.now();
+        let states = optional(self.admin, |admin| async move { admin.states(CALL_WITHIN).await });
+        let retries = optional(self.admin, |admin| async move { admin.retries(CALL_WITHIN).await });
+        let counters = self.control.sample(self.trial, CALL_WITHIN);
+        let (counters, states, retries) = tokio::join!(counters, states, retries);
+        let states = self.note(at, states).flatten();
+        let retries = self.note(at, retries).flatten();
+        let Some(mut backends) = self.note(at, counters) else { return };
+        if let Some(states) = states {
+            let specs = &self.trial.variant.backends;
+            for (sample, spec) in backends.iter_mut().zip(specs) {
+                states.of(&spec.name).clone_into(&mut sample.state);
+            }
+        }
+        self.samples.push(Sample { at, retries, backends });
+    }
+
+    /// A call that failed is a gap in the record, which says so.
+    fn note<T>(&mut self, at: Time, result: Result<T, CallError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.missed.push(own_event(at, "sample_missed", error.to_string()));
+                None
+            }
+        }
+    }
+}
+
+/// Asks the subject, where it has an admin API.
+async fn optional<T, F: Future<Output = Result<T, CallError>>>(
+    admin: Option<Admin>,
+    ask: impl FnOnce(Admin) -> F,
+) -> Result<Option<T>, CallError> {
+    match admin {
+        Some(admin) => ask(admin).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+impl Schedule {
+    /// The time since the beginning of the warm-up.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.clock.now().since(self.start)
+    }
+
+    async fn wait_until(&self, boundary: Duration) {
+        let at = self.start + boundary;
+        loop {
+            let left = at.since(self.clock.now());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
+    }
+
+    /// The first end of a window after `now`. A run that was stopped (SIGSTOP, a laptop's lid)
+    /// finds several ends behind it, for which one sample must do.
+    fn boundary_after(&self, now: Time) -> Option<Duration> {
+        let (warmup, length) = (self.warmup.as_nanos(), self.length.as_nanos());
+        let window = self.window.as_nanos().max(1);
+        let now = u128::from(now.as_nanos());
+        if now >= length {
+            return None;
+        }
+        let windows = now.saturating_sub(warmup) / window + 1;
+        let end = (warmup + windows * window).min(length);
+        // `end` is at most `length`, which is a duration of at most 10⁷ s.
+        Some(Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The balancer's events as they come; returns when they end.
+async fn listen(stream: Option<Answer>, start: Time, events: &mut Vec<EventRow>) {
+    let Some(mut stream) = stream else { return };
+    let mut parser = Parser::default();
+    let lost = loop {
+        let bytes = match stream.more().await {
+            Ok(bytes) if bytes.is_empty() => break "the proxy ended its stream".to_owned(),
+            Ok(bytes) => bytes,
+            Err(error) => break error.to_string(),
+        };
+        for data in parser.push(&bytes) {
+            match row(&data, "balancer/0", start) {
+                Ok(event) => events.extend(event),
+                Err(problem) => events.push(own_event(Time::ZERO, "event_unreadable", problem)),
+            }
+        }
+        if events.len() >= EVENTS_LIMIT {
+            break format!("more than {EVENTS_LIMIT} events");
+        }
+    };
+    let at = events.last().map_or(Time::ZERO, |event| event.at);
+    events.push(own_event(at, "events_lost", lost));
+}
+
+fn own_event(at: Time, kind: &str, detail: String) -> EventRow {
+    EventRow { at, source: OURSELVES.into(), subject: String::new(), kind: kind.into(), detail }
+}
+
+/// Raises `halt` when `stop` is raised, or when a child dies: then its name is returned.
+async fn watch(stage: &Stage, stop: &Stop, halt: &Stop) -> Option<String> {
+    loop {
+        if let Some(dead) = stage.processes().find(|process| process.ended(Duration::ZERO)) {
+            halt.raise(rustix::process::Signal::CHILD.as_raw());
+            return Some(dead.name().to_owned());
+        }
+        if let Some(reason) = stop.reason() {
+            halt.raise(reason);
+            return None;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boundaries_are_the_ends_of_windows_and_of_the_phases() {
+        let ms = Duration::from_millis;
+        let schedule = Schedule {
+            clock: Clock::start(),
+            start: Time::ZERO,
+            warmup: ms(2000),
+            length: ms(5500),
+            window: ms(1000),
+        };
+        for (now, boundary) in [
+            (0, Some(3000)),
+            (2000, Some(3000)),
+            (2999, Some(3000)),
+            (3000, Some(4000)),
+            (4700, Some(5000)),
+            (5000, Some(5500)),
+            (5499, Some(5500)),
+            (5500, None),
+            (9000, None),
+        ] {
+            let got = schedule.boundary_after(Time::ZERO + ms(now));
+            assert_eq!(got, boundary.map(ms), "{now}");
+        }
+    }
+}
