@@ -1,0 +1,274 @@
+//! One client connection as its worker sees it: what it is doing, how long it may go on doing it,
+//! and the order to close. It must not know HTTP's syntax.
+//!
+//! The waits for clients are minutes long, so a worker looks at all its connections once a second
+//! instead of keeping a timer for each: a request costs no timer and no reading of the clock.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Waker;
+
+use base::Time;
+use http::HeaderValue;
+
+use crate::framing::Violation;
+use crate::headers::forwarded_for;
+use crate::timer::Deadline;
+
+/// Sweeps (seconds) that a connection may be idle between requests. Common clients and balancers
+/// in front give up after 60 s themselves.
+pub(crate) const IDLE_SWEEPS: u32 = 60;
+/// Sweeps (seconds) that a request's head may take from its first byte on.
+pub(crate) const HEAD_SWEEPS: u32 = 10;
+/// Sweeps (seconds) without a byte of a request's body read, or of an answer written.
+pub(crate) const STALL_SWEEPS: u32 = 60;
+
+/// What a worker wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Go on.
+    Serve,
+    /// Close now if idle, else after the answer.
+    Finish,
+    /// Close now.
+    Close,
+}
+
+/// What a connection is doing, as far as a limit on it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    Idle,
+    Head,
+    Stallable,
+    /// Waiting for the backend, which the balancer's timeouts bound.
+    Waiting,
+}
+
+/// One client connection.
+pub(crate) struct Client {
+    /// For X-Forwarded-For.
+    pub(crate) forwarded_for: HeaderValue,
+    /// For the deadlines of its requests, one at a time.
+    pub(crate) deadline: Cell<Option<Deadline>>,
+    /// The number of the first request that must be answered with a refusal, and why.
+    pub(crate) refusal: Cell<Option<(u64, Violation)>>,
+    /// Requests handed to the service so far.
+    pub(crate) requests: Cell<u64>,
+    /// A request is with the service, or its answer is being written.
+    pub(crate) serving: Cell<bool>,
+    /// A part of a head is there.
+    pub(crate) in_head: Cell<bool>,
+    /// A part of a body is still to come.
+    pub(crate) in_body: Cell<bool>,
+    /// The socket takes no more of the answer.
+    pub(crate) write_blocked: Cell<bool>,
+    /// When the present answer's last byte must have been written.
+    pub(crate) answer_by: Cell<Time>,
+    /// Changes whenever bytes move.
+    pub(crate) moves: Cell<u32>,
+    order: Cell<Order>,
+    waker: RefCell<Option<Waker>>,
+    last_look: Cell<(Activity, u64)>,
+    sweeps: Cell<u32>,
+    index: Cell<usize>,
+}
+
+impl Client {
+    fn new(peer: SocketAddr) -> Self {
+        Self {
+            forwarded_for: forwarded_for(peer.ip()),
+            deadline: Cell::default(),
+            refusal: Cell::default(),
+            requests: Cell::default(),
+            serving: Cell::default(),
+            in_head: Cell::default(),
+            in_body: Cell::default(),
+            write_blocked: Cell::default(),
+            answer_by: Cell::new(Time::MAX),
+            moves: Cell::default(),
+            order: Cell::new(Order::Serve),
+            waker: RefCell::default(),
+            last_look: Cell::new((Activity::Idle, 0)),
+            sweeps: Cell::default(),
+            index: Cell::default(),
+        }
+    }
+
+    /// Bytes moved.
+    pub(crate) fn moved(&self) {
+        self.moves.set(self.moves.get().wrapping_add(1));
+    }
+
+    /// What its worker wants; `waker` is that of its task and woken when that changes.
+    pub(crate) fn order(&self, waker: &Waker) -> Order {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+        self.order.get()
+    }
+
+    pub(crate) fn give(&self, order: Order) {
+        self.order.set(order);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// What it does, and a number that changes when it gets on with it.
+    fn look(&self) -> (Activity, u64) {
+        let moves = u64::from(self.moves.get());
+        if self.write_blocked.get() || (self.serving.get() && self.in_body.get()) {
+            (Activity::Stallable, moves)
+        } else if self.serving.get() {
+            (Activity::Waiting, 0)
+        } else if self.in_head.get() {
+            // Single bytes of a head are no progress: its limit is on the whole.
+            (Activity::Head, self.requests.get())
+        } else {
+            (Activity::Idle, self.requests.get())
+        }
+    }
+
+    /// To be called once a second: closes a connection that does the same for too long.
+    fn sweep(&self, now: Time) {
+        // Who takes an answer slowly is not woken by its deadline: the answer is not asked for more.
+        if self.write_blocked.get() && now >= self.answer_by.get() {
+            self.give(Order::Close);
+        }
+        let look = self.look();
+        if self.last_look.replace(look) != look {
+            self.sweeps.set(0);
+            return;
+        }
+        self.sweeps.set(self.sweeps.get() + 1);
+        let limit = match look.0 {
+            Activity::Idle => IDLE_SWEEPS,
+            Activity::Head => HEAD_SWEEPS,
+            Activity::Stallable => STALL_SWEEPS,
+            Activity::Waiting => return,
+        };
+        if self.sweeps.get() >= limit {
+            self.give(Order::Close);
+        }
+    }
+}
+
+/// The open client connections of a worker.
+#[derive(Default)]
+pub(crate) struct Clients {
+    open: RefCell<Vec<Rc<Client>>>,
+}
+
+impl Clients {
+    /// One more.
+    pub(crate) fn open(&self, peer: SocketAddr) -> Rc<Client> {
+        let client = Rc::new(Client::new(peer));
+        let mut open = self.open.borrow_mut();
+        client.index.set(open.len());
+        open.push(Rc::clone(&client));
+        client
+    }
+
+    /// One less.
+    pub(crate) fn close(&self, client: &Client) {
+        let mut open = self.open.borrow_mut();
+        let index = client.index.get();
+        open.swap_remove(index);
+        if let Some(moved) = open.get(index) {
+            moved.index.set(index);
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    pub(crate) fn give_all(&self, order: Order) {
+        for client in &*self.open.borrow() {
+            client.give(order);
+        }
+    }
+
+    /// To be called once a second.
+    pub(crate) fn sweep(&self, now: Time) {
+        for client in &*self.open.borrow() {
+            client.sweep(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweeps_until_closed(client: &Client, mut between: impl FnMut(&Client)) -> Option<u32> {
+        for sweep in 0..200 {
+            client.sweep(Time::from_nanos(u64::from(sweep) * 1_000_000_000));
+            if client.order.get() == Order::Close {
+                return Some(sweep);
+            }
+            between(client);
+        }
+        None
+    }
+
+    fn client() -> Client {
+        Client::new("127.0.0.1:1".parse().expect("an address"))
+    }
+
+    #[test]
+    fn every_wait_for_a_client_has_its_limit() {
+        let idle = client();
+        assert_eq!(sweeps_until_closed(&idle, |_| {}), Some(IDLE_SWEEPS - 1));
+
+        let dripping_head = client();
+        dripping_head.in_head.set(true);
+        assert_eq!(sweeps_until_closed(&dripping_head, Client::moved), Some(HEAD_SWEEPS));
+
+        let waiting_for_backend = client();
+        waiting_for_backend.serving.set(true);
+        assert_eq!(sweeps_until_closed(&waiting_for_backend, |_| {}), None);
+
+        let stalled_upload = client();
+        stalled_upload.serving.set(true);
+        stalled_upload.in_body.set(true);
+        assert_eq!(sweeps_until_closed(&stalled_upload, |_| {}), Some(STALL_SWEEPS));
+
+        let moving_upload = client();
+        moving_upload.serving.set(true);
+        moving_upload.in_body.set(true);
+        assert_eq!(sweeps_until_closed(&moving_upload, Client::moved), None);
+
+        let never_reads = client();
+        never_reads.serving.set(true);
+        never_reads.write_blocked.set(true);
+        assert_eq!(sweeps_until_closed(&never_reads, |_| {}), Some(STALL_SWEEPS));
+
+        let reads_slowly = client();
+        reads_slowly.serving.set(true);
+        reads_slowly.write_blocked.set(true);
+        reads_slowly.answer_by.set(Time::from_nanos(5_000_000_000));
+        assert_eq!(sweeps_until_closed(&reads_slowly, Client::moved), Some(5));
+
+        let busy = client();
+        let next = |client: &Client| client.requests.set(client.requests.get() + 1);
+        assert_eq!(sweeps_until_closed(&busy, next), None);
+    }
+
+    #[test]
+    fn closing_one_leaves_the_others_in_reach() {
+        let clients = Clients::default();
+        let peer = "127.0.0.1:1".parse().expect("an address");
+        let three: Vec<_> = (0..3).map(|_| clients.open(peer)).collect();
+        clients.close(&three[0]);
+        clients.close(&three[2]);
+        clients.give_all(Order::Finish);
+        assert_eq!(clients.count(), 1);
+        assert_eq!(three[0].order.get(), Order::Serve);
+        assert_eq!(three[1].order.get(), Order::Finish);
+        clients.close(&three[1]);
+        assert_eq!(clients.count(), 0);
+    }
+}

@@ -1,0 +1,228 @@
+//! The life of one request: ask the balancer, send, report, and send again or answer.
+//! It must not choose a backend, nor judge whether a request may be sent again.
+
+use std::rc::Rc;
+
+use base::{FailureKind, RequestMeta, Sent};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use hyper::body::{Body as _, Incoming};
+use policy::{End, Head, Reject};
+
+use crate::answer::{Answer, Guard, Relay};
+use crate::client::Client;
+use crate::headers;
+use crate::shared::{Leg, Step};
+use crate::timer::Deadline;
+use crate::upstream::{self, Upload, Wire};
+use crate::worker::Worker;
+
+/// A request on its way: as it is, or only what is kept of one that was sent.
+struct Parcel {
+    /// What goes out next; `None` once it was sent.
+    request: Option<Request<Upload>>,
+    /// A copy of the head of a request that may be sent again, and has no body.
+    copy: Option<request::Parts>,
+}
+
+impl Parcel {
+    fn new(mut head: request::Parts, body: Incoming, client: &Client, keep_copy: bool) -> Self {
+        headers::to_backend(&mut head, &client.forwarded_for);
+        let body = if body.is_end_stream() { Upload::none() } else { Upload::of(body) };
+        let copy = (keep_copy && body.is_end_stream()).then(|| head.clone());
+        Self { request: Some(Request::from_parts(head, body)), copy }
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.copy.is_some() || self.request.as_ref().is_some_and(|r| r.body().is_whole())
+    }
+
+    /// The request for an attempt; `None` when it is gone and there is no copy.
+    fn take(&mut self, leg: &Leg) -> Option<Request<Upload>> {
+        let mut request = self
+            .request
+            .take()
+            .or_else(|| Some(Request::from_parts(self.copy.clone()?, Upload::none())))?;
+        headers::ensure_host(request.headers_mut(), leg.address);
+        if leg.attempt.number > 1 {
+            let number = HeaderValue::from(leg.attempt.number);
+            request.headers_mut().insert(headers::ATTEMPT_COUNT, number);
+        }
+        Some(request)
+    }
+}
+
+/// Why an attempt has no head.
+enum Failed {
+    Upstream {
+        error: FailureKind,
+        sent: Sent,
+        reused: bool,
+    },
+    /// The client broke off its own request.
+    ClientBroke,
+}
+
+/// Answers one request.
+pub(crate) async fn forward(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let say = |status, text: &str| Answer::text(Rc::clone(client), status, text.into());
+    if request.method() == Method::CONNECT {
+        return say(StatusCode::NOT_IMPLEMENTED, "CONNECT is not supported here");
+    }
+    let (head, body) = request.into_parts();
+    let idempotent = head.method.is_idempotent();
+    let meta = RequestMeta { id: worker.request_id(), idempotent, key: None };
+    let mut parcel = Parcel::new(head, body, client, idempotent && worker.shared.may_retry);
+    let mut deadline = client.deadline.take().unwrap_or_else(|| Deadline::new(worker.shared.clock));
+    let mut leg = match worker.shared.begin(meta) {
+        Ok(leg) => leg,
+        Err(Reject::NoBackend) => {
+            return say(StatusCode::SERVICE_UNAVAILABLE, "no backend is in service");
+        }
+        Err(Reject::Limited) => {
+            return say(StatusCode::SERVICE_UNAVAILABLE, "too many requests are waiting");
+        }
+    };
+    loop {
+        let guard = Guard::new(worker, leg.attempt.id);
+        worker.counters.attempts.increment();
+        let (answer, report) = match send(worker, &leg, &mut parcel, &mut deadline).await {
+            Ok((response, wire)) => {
+                let status = response.status().as_u16();
+                let replayable = parcel.is_replayable();
+                (Ok((response, wire)), Head::Status { status, replayable })
+            }
+            Err(Failed::Upstream { error, sent, reused }) => {
+                let replayable = parcel.is_replayable();
+                (Err(error), Head::Failed { error, sent, reused, replayable })
+            }
+            Err(Failed::ClientBroke) => {
+                guard.end(End::ClientLeft);
+                return say(StatusCode::BAD_REQUEST, "the request's body was broken off");
+            }
+        };
+        match (worker.shared.head(leg.attempt.id, report), answer) {
+            (Step::Deliver, Ok((response, wire))) => {
+                return deliver(client, &leg, response, guard, wire, deadline);
+            }
+            (Step::Retry(next), answer) => {
+                guard.disarm();
+                if let Ok((response, wire)) = answer {
+                    recycle(worker, response, wire);
+                }
+                leg = next;
+            }
+            (Step::GiveUp, answer) => {
+                guard.disarm();
+                return give_up(client, leg.attempt.number, answer.err());
+            }
+            (Step::Deliver, Err(error)) => {
+                // There is nothing to deliver; the attempt is still open.
+                guard.end(End::UpstreamBroke);
+                return give_up(client, leg.attempt.number, Some(error));
+            }
+        }
+    }
+}
+
+/// Sends one attempt and waits for the head of its answer, within the attempt's limits.
+async fn send(
+    worker: &Rc<Worker>,
+    leg: &Leg,
+    parcel: &mut Parcel,
+    deadline: &mut Deadline,
+) -> Result<(Response<Incoming>, Wire), Failed> {
+    let attempt = &leg.attempt;
+    let nothing = |error| Failed::Upstream { error, sent: Sent::Nothing, reused: false };
+    let mut wire = match worker.pool.take(attempt.backend) {
+        Some(wire) => {
+            worker.counters.upstream_reused.increment();
+            wire
+        }
+        None => {
+            worker.counters.upstream_opened.increment();
+            let opening = upstream::connect(attempt.backend, leg.address);
+            let by = attempt.connect_by.min(attempt.head_by).min(attempt.body_by);
+            match deadline.within(by, opening).await {
+                Some(Ok(wire)) => wire,
+                Some(Err(_)) => return Err(nothing(FailureKind::Connect)),
+                None => return Err(nothing(FailureKind::ConnectTimeout)),
+            }
+        }
+    };
+    let Some(request) = parcel.take(leg) else {
+        // The balancer was told that it could not be sent again.
+        return Err(nothing(FailureKind::Protocol));
+    };
+    let by = attempt.head_by.min(attempt.body_by);
+    let outcome = deadline.within(by, wire.send(request)).await;
+    let (sent, reused) = (wire.sent(), wire.reused());
+    match outcome {
+        Some(Ok(response)) => Ok((response, wire)),
+        Some(Err(_)) if wire.client_broke() => Err(Failed::ClientBroke),
+        Some(Err(failure)) => {
+            parcel.request = failure.request;
+            Err(Failed::Upstream { error: failure.error, sent, reused })
+        }
+        None => Err(Failed::Upstream { error: FailureKind::Timeout, sent, reused }),
+    }
+}
+
+fn deliver(
+    client: &Rc<Client>,
+    leg: &Leg,
+    response: Response<Incoming>,
+    guard: Guard,
+    wire: Wire,
+    deadline: Deadline,
+) -> Response<Answer> {
+    let (mut head, body) = response.into_parts();
+    headers::to_client(&mut head, leg.attempt.number);
+    client.answer_by.set(leg.attempt.body_by);
+    let relay = Relay::new(body, leg.attempt.body_by, guard, wire, deadline);
+    Response::from_parts(head, Answer::relay(Rc::clone(client), relay))
+}
+
+/// The answer when every attempt failed; `error` is the last one's.
+fn give_up(client: &Rc<Client>, attempts: u32, error: Option<FailureKind>) -> Response<Answer> {
+    let (status, text) = match error {
+        Some(FailureKind::Timeout) => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
+        Some(FailureKind::ConnectTimeout) => (StatusCode::GATEWAY_TIMEOUT, "no connection in time"),
+        Some(FailureKind::Connect) => (StatusCode::BAD_GATEWAY, "connection failed"),
+        Some(FailureKind::Reset) => (StatusCode::BAD_GATEWAY, "connection broke"),
+        Some(FailureKind::Protocol) => (StatusCode::BAD_GATEWAY, "not an HTTP answer"),
+        Some(FailureKind::Status) | None => (StatusCode::BAD_GATEWAY, "the backend failed"),
+    };
+    let mut response = Answer::text(Rc::clone(client), status, format!("backend: {text}"));
+    if attempts > 1 {
+        response.headers_mut().insert(headers::ATTEMPT_COUNT, HeaderValue::from(attempts));
+    }
+    response
+}
+
+/// The largest answer that is read to its end although nobody wants it: cheaper than a connection.
+const MAX_RECYCLED_BYTES: u64 = 64 * 1024;
+
+/// Keeps the connection of an answer that a retry has replaced.
+fn recycle(worker: &Rc<Worker>, response: Response<Incoming>, wire: Wire) {
+    use http_body_util::BodyExt as _;
+    let mut body = response.into_body();
+    if body.size_hint().upper().is_none_or(|bytes| bytes > MAX_RECYCLED_BYTES) {
+        return;
+    }
+    let pool = Rc::clone(&worker.pool);
+    tokio::task::spawn_local(async move {
+        let reading = async {
+            while let Some(frame) = body.frame().await {
+                frame?;
+            }
+            Ok::<_, hyper::Error>(())
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(upstream::SETTLE_LIMIT, reading).await {
+            pool.give(wire);
+        }
+    });
+}

@@ -1,0 +1,82 @@
+//! One health probe: a GET on a connection of its own. It must not judge a backend's health.
+//!
+//! The connection is not kept: a kept one would hide that new ones cannot be opened.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::Time;
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use policy::{Probe, ProbeResult};
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+
+use crate::shared::Shared;
+use crate::timer::instant;
+
+/// The most frames of an answer that are read before the connection is closed, so that a backend's
+/// small answer is taken whole and an endless one is not.
+const MAX_FRAMES: usize = 16;
+
+/// Sends a probe and reports what came of it, by its deadline.
+pub(crate) async fn run(shared: Arc<Shared>, probe: Probe) {
+    let began = shared.clock.now();
+    let deadline = instant(shared.clock, probe.deadline);
+    let result = match shared.address(probe.backend) {
+        None => ProbeResult { passed: false, reason: "removed".into() },
+        Some(address) => match timeout_at(deadline, ask(address, &probe.path)).await {
+            Err(_) => {
+                let waited = shared.clock.now().since(began);
+                ProbeResult { passed: false, reason: format!("timeout after {waited:.1?}") }
+            }
+            Ok(Err(reason)) => ProbeResult { passed: false, reason },
+            Ok(Ok(status)) => judge(status, began, shared.clock.now()),
+        },
+    };
+    shared.probed(probe.id, result);
+}
+
+fn judge(status: StatusCode, began: Time, ended: Time) -> ProbeResult {
+    let (code, took) = (status.as_u16(), ended.since(began));
+    match status.is_success() {
+        true => ProbeResult { passed: true, reason: format!("{code} in {took:.1?}") },
+        false => ProbeResult { passed: false, reason: format!("status {code}") },
+    }
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Result<StatusCode, String> {
+    let stream = TcpStream::connect(address).await.map_err(|e| format!("connect: {e}"))?;
+    // Only latency is at stake, so a refusal is not worth a failed probe.
+    let _ = stream.set_nodelay(true);
+    let request = Request::get(path)
+        .header(HOST, address.to_string())
+        .header(USER_AGENT, "lab-health")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| format!("the path {path:?} cannot be asked for: {e}"))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    let exchange = async {
+        let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let (head, mut body) = answer.into_parts();
+        for _ in 0..MAX_FRAMES {
+            if !matches!(body.frame().await, Some(Ok(_))) {
+                break;
+            }
+        }
+        Ok(head.status)
+    };
+    let mut connection = std::pin::pin!(connection);
+    let mut exchange = std::pin::pin!(exchange);
+    tokio::select! {
+        biased;
+        outcome = &mut exchange => outcome,
+        // The connection may end first with the whole answer already handed over.
+        _ = &mut connection => exchange.await,
+    }
+}

@@ -1,0 +1,409 @@
+//! What all threads of a proxy share: the balancer behind one lock, the addresses of its backends,
+//! and what is done with its outputs. It must not know HTTP, and never waits with the lock held.
+//!
+//! One lock for all workers, because split views balance worse (DESIGN: invariant 6). Every input
+//! goes through [`Shared::decide`], which locks, reads the clock, asks, drains the outputs, unlocks
+//! and then performs them: nothing can be forgotten between a decision and its consequences.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base::{AttemptId, BackendId, Clock, RequestMeta, Rng, Time};
+use config::ProxyConfig;
+use policy::{
+    Attempt, BackendStatus, Balancer, Choice, Command, CommandError, End, Head, Next, Output,
+    Registry, Reject, Settings, Verdict,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+use crate::events::Events;
+use crate::metrics::Counters;
+use crate::prober;
+
+/// An attempt and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leg {
+    pub(crate) attempt: Attempt,
+    pub(crate) address: SocketAddr,
+}
+
+/// What follows the head, or the failure, of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Give the answer to the client; the attempt goes on.
+    Deliver,
+    /// The attempt has ended; send this one.
+    Retry(Leg),
+    /// The attempt has ended; tell the client of the failure.
+    GiveUp,
+}
+
+/// What an operator sees of one backend.
+#[derive(Clone, Debug)]
+pub(crate) struct BackendView {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) weight: u32,
+    pub(crate) state: &'static str,
+    pub(crate) reason: String,
+    pub(crate) since: Time,
+    pub(crate) in_flight: u32,
+    pub(crate) attempts: u64,
+    pub(crate) failures: u64,
+    pub(crate) last_check: Option<String>,
+}
+
+/// Why an operator's change was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("no backend {0:?}; GET /v1/backends lists those there are")]
+    Unknown(String),
+    #[error("{0} is in the pool as {1:?}; remove that one first or choose another address")]
+    AddressTaken(SocketAddr, String),
+    #[error("the backend has just left the pool")]
+    Gone,
+    #[error("a backend of id {0:?} is in the pool; choose another id")]
+    NameTaken(String),
+    #[error("the weight {0} is out of range; choose 1 to 65536")]
+    BadWeight(u32),
+}
+
+impl From<CommandError> for Refused {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::UnknownBackend(_) => Self::Gone,
+            CommandError::NameTaken(name) => Self::NameTaken(name),
+            CommandError::BadWeight(weight) => Self::BadWeight(weight),
+        }
+    }
+}
+
+/// A change to one backend; what is `None` stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) weight: Option<u32>,
+    pub(crate) drain: Option<bool>,
+}
+
+/// One tenant of a pool slot.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    generation: u32,
+    address: SocketAddr,
+}
+
+struct State {
+    balancer: Balancer,
+    /// By slot. A place outlives its tenant until the next one moves in, for attempts in flight.
+    places: Vec<Option<Place>>,
+    /// Names are never given twice: a name in an event means one backend for ever.
+    names_given: u64,
+}
+
+impl State {
+    fn leg(&self, attempt: Attempt) -> Leg {
+        let address = self.address(attempt.backend).expect("the balancer picks what was added");
+        Leg { attempt, address }
+    }
+
+    fn address(&self, id: BackendId) -> Option<SocketAddr> {
+        let place = (*self.places.get(id.slot as usize)?)?;
+        (place.generation == id.generation).then_some(place.address)
+    }
+
+    fn find(&self, name: &str) -> Result<BackendId, Refused> {
+        let mut all = self.balancer.pool().statuses();
+        let found = all.find(|status| status.name == name).map(|status| status.id);
+        found.ok_or_else(|| Refused::Unknown(name.into()))
+    }
+
+    fn view(&self, status: &BackendStatus<'_>) -> BackendView {
+        BackendView {
+            name: status.name.into(),
+            address: self.address(status.id).expect("every backend was added with its address"),
+            weight: status.weight,
+            state: status.state.word(),
+            reason: status.reason.into(),
+            since: status.since,
+            in_flight: status.in_flight,
+            attempts: status.attempts,
+            failures: status.failures,
+            last_check: status.last_check.map(String::from),
+        }
+    }
+
+    fn fresh_name(&mut self) -> String {
+        loop {
+            self.names_given += 1;
+            let name = format!("b{}", self.names_given);
+            if self.find(&name).is_err() {
+                return name;
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        now: Time,
+        name: Option<String>,
+        address: SocketAddr,
+        weight: u32,
+    ) -> Result<BackendId, Refused> {
+        let same = |status: &BackendStatus<'_>| self.address(status.id) == Some(address);
+        if let Some(status) = self.balancer.pool().statuses().find(same) {
+            return Err(Refused::AddressTaken(address, status.name.into()));
+        }
+        let name = name.unwrap_or_else(|| self.fresh_name());
+        let command = Command::Add { name, weight };
+        let id = self.balancer.handle_command(now, command)?.expect("an added backend has an id");
+        let slot = id.slot as usize;
+        if self.places.len() <= slot {
+            self.places.resize(slot + 1, None);
+        }
+        self.places[slot] = Some(Place { generation: id.generation, address });
+        Ok(id)
+    }
+}
+
+/// What all threads of a proxy share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Registry,
+    pub(crate) events: Events,
+    /// One entry a worker, each written by its worker alone.
+    pub(crate) counters: Vec<Arc<Counters>>,
+    /// Whether failed attempts are ever followed by others: if not, no request is kept for it.
+    pub(crate) may_retry: bool,
+    /// Raised when the proxy shall end.
+    pub(crate) stopping: watch::Sender<bool>,
+    /// When the balancer's timer is armed for, in nanoseconds of the clock.
+    armed: AtomicU64,
+    /// Wakes the balancer's timer when it must be armed for an earlier time.
+    pub(crate) earlier: Notify,
+    /// The control thread's runtime: probes run there, away from the traffic.
+    control: Handle,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: &ProxyConfig,
+        registry: Registry,
+        clock: Clock,
+        control: Handle,
+    ) -> Self {
+        // The label is the simulator's too: one seed makes the same choices in both.
+        let rng = Rng::from_seed(config.seed.unwrap_or_else(system_seed)).fork("balancer/0");
+        let balancer = Balancer::new(config.settings.clone(), &rng);
+        Self {
+            state: Mutex::new(State { balancer, places: vec![], names_given: 0 }),
+            clock,
+            registry,
+            events: Events::default(),
+            counters: (0..config.workers.max(1)).map(|_| Arc::default()).collect(),
+            may_retry: config.settings.retry.is_some(),
+            stopping: watch::Sender::new(false),
+            armed: AtomicU64::new(Time::MAX.as_nanos()),
+            earlier: Notify::new(),
+            control,
+        }
+    }
+
+    /// A panic under the lock is a programmer's error that has been reported already; the pool's
+    /// counts are still the best ones there are, and refusing to go on would drop all traffic.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn decide<T>(self: &Arc<Self>, ask: impl FnOnce(&mut State, Time) -> T) -> T {
+        let mut outputs = vec![];
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let answer = ask(&mut state, now);
+        while let Some(output) = state.balancer.poll_output() {
+            if let Some(output) = settle(&mut state, now, output) {
+                outputs.push(output);
+            }
+        }
+        let due = state.balancer.poll_timeout();
+        drop(state);
+        for output in outputs {
+            self.perform(output);
+        }
+        if due.is_some_and(|due| due.as_nanos() < self.armed.load(Ordering::Relaxed)) {
+            self.earlier.notify_one();
+        }
+        answer
+    }
+
+    fn perform(self: &Arc<Self>, output: Output) {
+        match output {
+            Output::Event(event) => self.events.publish(&event),
+            // At most one probe a backend is open at a time, so these tasks are bounded.
+            Output::Probe(probe) => {
+                self.control.spawn(prober::run(Arc::clone(self), probe));
+            }
+            // See `settle`.
+            Output::Send(_) | Output::Reject(..) | Output::Abort(_) => {}
+        }
+    }
+
+    /// A request came in.
+    pub(crate) fn begin(self: &Arc<Self>, request: RequestMeta) -> Result<Leg, Reject> {
+        self.decide(|state, now| match state.balancer.handle_request(now, request) {
+            Verdict::Send(attempt) => Ok(state.leg(attempt)),
+            Verdict::Reject(reject) => Err(reject),
+            // No setting of today lets a request wait. Whoever adds one gives it a place here;
+            // until then it is refused, which is right for a queue of no length.
+            Verdict::Wait(id) => {
+                state.balancer.handle_cancel(now, id);
+                Err(Reject::Limited)
+            }
+        })
+    }
+
+    /// An attempt's head is there, or it failed. It goes on only for [`Step::Deliver`].
+    pub(crate) fn head(self: &Arc<Self>, attempt: AttemptId, head: Head) -> Step {
+        self.decide(|state, now| match state.balancer.handle_head(now, attempt, head) {
+            Next::Deliver => Step::Deliver,
+            Next::Retry(next) => {
+                state.balancer.handle_end(now, attempt, End::Aborted);
+                Step::Retry(state.leg(next))
+            }
+            // As with `Verdict::Wait`: no setting of today has a backoff.
+            Next::Later | Next::GiveUp => {
+                state.balancer.handle_end(now, attempt, End::UpstreamBroke);
+                Step::GiveUp
+            }
+        })
+    }
+
+    /// An attempt is over.
+    pub(crate) fn end(self: &Arc<Self>, attempt: AttemptId, end: End) {
+        self.decide(|state, now| state.balancer.handle_end(now, attempt, end));
+    }
+
+    /// A probe was answered, or not.
+    pub(crate) fn probed(self: &Arc<Self>, probe: base::ProbeId, result: policy::ProbeResult) {
+        self.decide(|state, now| state.balancer.handle_probe(now, probe, result));
+    }
+
+    /// Where a backend is, while it is in the pool.
+    pub(crate) fn address(&self, id: BackendId) -> Option<SocketAddr> {
+        let state = self.lock();
+        state.balancer.pool().status(id)?;
+        state.address(id)
+    }
+
+    /// The backends of the pool, into `ids`.
+    pub(crate) fn present(&self, ids: &mut Vec<BackendId>) {
+        ids.clear();
+        ids.extend(self.lock().balancer.pool().statuses().map(|status| status.id));
+    }
+
+    /// Does what is due, and says when to come again.
+    pub(crate) fn timeout(self: &Arc<Self>) -> Option<Time> {
+        self.decide(|state, now| {
+            if state.balancer.poll_timeout().is_some_and(|due| due <= now) {
+                state.balancer.handle_timeout(now);
+            }
+            let next = state.balancer.poll_timeout();
+            // Under the lock, so that whoever decides next compares with it.
+            self.armed.store(next.unwrap_or(Time::MAX).as_nanos(), Ordering::Relaxed);
+            next
+        })
+    }
+
+    /// All backends, in the order in which they were added.
+    pub(crate) fn backends(&self) -> Vec<BackendView> {
+        let state = self.lock();
+        state.balancer.pool().statuses().map(|status| state.view(&status)).collect()
+    }
+
+    /// One backend.
+    pub(crate) fn backend(&self, name: &str) -> Result<BackendView, Refused> {
+        let state = self.lock();
+        let id = state.find(name)?;
+        let status = state.balancer.pool().status(id).expect("found a line above");
+        Ok(state.view(&status))
+    }
+
+    /// A new backend, by its name.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        name: Option<String>,
+        address: SocketAddr,
+        weight: u32,
+    ) -> Result<BackendView, Refused> {
+        self.decide(|state, now| {
+            let id = state.add(now, name, address, weight)?;
+            let status = state.balancer.pool().status(id).expect("added a line above");
+            Ok(state.view(&status))
+        })
+    }
+
+    /// Out of the pool at once.
+    pub(crate) fn remove(self: &Arc<Self>, name: &str) -> Result<(), Refused> {
+        self.decide(|state, now| {
+            let command = Command::Remove(state.find(name)?);
+            state.balancer.handle_command(now, command)?;
+            Ok(())
+        })
+    }
+
+    /// Another weight, in or out of a drain. The weight comes first, as it alone can be refused.
+    pub(crate) fn change(self: &Arc<Self>, name: &str, change: Change) -> Result<(), Refused> {
+        self.decide(|state, now| {
+            let id = state.find(name)?;
+            let weight = change.weight.map(|weight| Command::Weight(id, weight));
+            let drain = change.drain.map(|on| match on {
+                true => Command::Drain(id),
+                false => Command::Ready(id),
+            });
+            for command in [weight, drain].into_iter().flatten() {
+                state.balancer.handle_command(now, command)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Another strategy from now on.
+    pub(crate) fn exchange(self: &Arc<Self>, choice: Choice) -> Result<(), Refused> {
+        self.decide(|state, now| {
+            state.balancer.handle_command(now, Command::Strategy(choice))?;
+            Ok(())
+        })
+    }
+
+    /// What the balancer decides by.
+    pub(crate) fn settings(&self) -> Settings {
+        self.lock().balancer.settings().clone()
+    }
+
+    /// Retries granted so far.
+    pub(crate) fn retries(&self) -> u64 {
+        self.lock().balancer.retries()
+    }
+}
+
+/// What an output needs of the balancer itself, done at once; the rest is performed later.
+fn settle(state: &mut State, now: Time, output: Output) -> Option<Output> {
+    match output {
+        // Nothing waits here (see `Shared::begin`), so nobody is left to send it for.
+        Output::Send(attempt) => {
+            state.balancer.handle_end(now, attempt.id, End::ClientLeft);
+            None
+        }
+        // Nobody waits; and no setting of today hedges, so no attempt has a rival that won.
+        Output::Reject(..) | Output::Abort(_) => None,
+        Output::Probe(_) | Output::Event(_) => Some(output),
+    }
+}
+
+/// A seed from the system, through the standard library's one door to its randomness.
+fn system_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0)
+}

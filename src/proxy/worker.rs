@@ -1,0 +1,111 @@
+//! One worker: a thread with a runtime, a listener and a pool of connections to backends of its
+//! own. It must not decide where a request goes.
+
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::RequestId;
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::client::{Clients, Order};
+use crate::metrics::Counters;
+use crate::server;
+use crate::shared::Shared;
+use crate::upstream::Pool;
+
+/// How often a worker looks at its connections; the unit of the limits counted in sweeps.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How often a worker that drains looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
+/// What the tasks of one worker share.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) clients: Clients,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) http: hyper::server::conn::http1::Builder,
+    next_request: Cell<u64>,
+}
+
+/// Request ids of different workers differ in their upper bits: no counter is shared.
+const WORKER_SHIFT: u32 = 48;
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, index: u32) -> Self {
+        let counters = Arc::clone(&shared.counters[index as usize]);
+        Self {
+            shared,
+            counters,
+            clients: Clients::default(),
+            pool: Rc::default(),
+            http: server::protocol(),
+            next_request: Cell::new(u64::from(index) << WORKER_SHIFT),
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        let id = self.next_request.get();
+        self.next_request.set(id + 1);
+        RequestId(id)
+    }
+}
+
+/// Serves until the proxy shall stop, then drains: idle connections are closed at once, others
+/// after their answer or after `drain_timeout`.
+pub(crate) async fn run(worker: Rc<Worker>, listener: StdListener, drain_timeout: Duration) {
+    let mut stopping = worker.shared.stopping.subscribe();
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            eprintln!("a worker cannot listen: {error}; the proxy stops");
+            worker.shared.stopping.send_replace(true);
+            return;
+        }
+    };
+    let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+    {
+        let stopped = async {
+            // An error would mean that the proxy itself is gone.
+            let _ = stopping.wait_for(|&stop| stop).await;
+        };
+        tokio::select! {
+            biased;
+            () = stopped => {}
+            () = server::accept(&worker, &listener) => {}
+        }
+    }
+    server::accept_waiting(&worker, &listener).await;
+    drop(listener);
+    worker.clients.give_all(Order::Finish);
+    let drained = timeout(drain_timeout, async {
+        let mut look = interval(DRAIN_LOOK);
+        while worker.clients.count() > 0 {
+            look.tick().await;
+        }
+    });
+    if drained.await.is_err() {
+        let left = worker.clients.count();
+        eprintln!("{left} connections were cut off {drain_timeout:?} after the stop");
+        worker.clients.give_all(Order::Close);
+    }
+    sweeper.abort();
+    worker.pool.clear();
+}
+
+async fn sweep(worker: Rc<Worker>) {
+    let mut tick = interval(SWEEP);
+    // A worker that was held up must not count the seconds that it missed against its clients.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let present = RefCell::new(Vec::new());
+    loop {
+        tick.tick().await;
+        worker.clients.sweep(worker.shared.clock.now());
+        worker.shared.present(&mut present.borrow_mut());
+        worker.pool.sweep(|id| present.borrow().contains(&id));
+    }
+}
