@@ -252,6 +252,7 @@ fn read_backend(r: &Reader<'_>, files: &Files<'_>) -> Option<Vec<BackendConfig>>
             "listen",
             format!("{count} backends cannot share port {}: write port 0", listen.port()),
         );
+        return None;
     }
     let numbered = |i| BackendConfig { name: format!("{name}-{i}"), listen, model: model.clone() };
     if !is_name(&format!("{name}-{count}")) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use crate::path::Path;
-use crate::problem::{Place, Problem};
+use crate::problem::{Place, Problem, sorted};
 use crate::value::{quote, shown};
 
 /// The largest text that is read, bytes: a backends.toml of 100,000 backends has some 20 MB.
@@ -198,7 +198,7 @@ impl Document {
                 let (line, column) = lines.place(at);
                 problem(line, column, syntax_message(error.message()))
             });
-            return Err(problems.collect());
+            return Err(sorted(problems.collect()));
         }
         let root = convert_table(table.get_ref(), &Source::File(text, &lines), DEPTH);
         let too_deep = || vec![problem(1, 1, format!("tables nest deeper than {DEPTH} levels"))];

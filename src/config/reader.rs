@@ -63,15 +63,6 @@ pub struct Reader<'a> {
     tag: Option<&'static str>,
 }
 
-/// A value of which the place is still known.
-#[derive(Clone, Debug)]
-pub struct Placed<T> {
-    /// The value.
-    pub value: T,
-    /// Where it stands (its table, when it is a default).
-    pub origin: Origin,
-}
-
 impl<'a> Reader<'a> {
     /// Reads a table; unknown keys are written down at once.
     pub fn new(
@@ -158,7 +149,13 @@ impl<'a> Reader<'a> {
             }
             (None, Presence::Required(example)) => {
                 let title = self.schema.title;
-                let message = format!("{title} needs {name}: write {name} = {example}");
+                let message = match &key.kind {
+                    Kind::Table(schema) => format!("{title} needs {}", schema.title),
+                    Kind::Tables(schema) => {
+                        format!("{title} needs {}: write at least one", schema.title)
+                    }
+                    _ => format!("{title} needs {name}: write {name} = {example}"),
+                };
                 self.context.problem(&self.origin, message);
                 return None;
             }

@@ -1,2 +1,271 @@
-//! The reference page and the JSON Schema of a format, made from its schemas.
+//! The reference page of a format and its JSON Schema, made from its [`Schema`]s.
 //! It must not know any key.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use crate::schema::{Key, Kind, Presence, Schema, Tagged};
+
+/// Durations, as the JSON Schema sees them.
+const DURATION: &str = "^[0-9]{1,20}(\\.[0-9]+)?(ns|us|ms|s|m|h)$";
+
+/// Names, as the JSON Schema sees them.
+const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";
+
+/// Every table of a format as Markdown, one section each, starting at the second heading level.
+/// A table that stands in several places is described once.
+pub fn markdown(root: &'static Schema) -> String {
+    let mut page = Page { text: String::new(), seen: Vec::new() };
+    page.schema(root, root.title, root.summary, None);
+    page.text
+}
+
+struct Page {
+    text: String,
+    seen: Vec<*const ()>,
+}
+
+impl Page {
+    fn schema(
+        &mut self,
+        schema: &'static Schema,
+        title: &str,
+        summary: &str,
+        tag: Option<(&str, &str)>,
+    ) {
+        let address: *const Schema = schema;
+        if self.seen.contains(&address.cast()) {
+            return;
+        }
+        self.seen.push(address.cast());
+        let keys: Vec<&'static Key> = schema.keys().collect();
+        let level = if tag.is_some() { "###" } else { "##" };
+        self.line(&format!("{level} {title}\n\n{summary}\n"));
+        self.line("| key | value | without it | what it does |\n|---|---|---|---|");
+        if let Some((tag, word)) = tag {
+            self.line(&format!("| `{tag}` | \"{word}\" | required | |"));
+        }
+        for key in &keys {
+            let (name, wanted) = (key.name, cell(&key.kind.wanted()));
+            let without = cell(&without(key));
+            self.line(&format!("| `{name}` | {wanted} | {without} | {} |", cell(key.summary)));
+        }
+        self.line("");
+        for key in keys {
+            match &key.kind {
+                Kind::Table(inner) | Kind::Tables(inner) => {
+                    self.schema(inner, inner.title, inner.summary, None);
+                }
+                Kind::Tagged(tagged) | Kind::TaggedList(tagged) => self.tagged(tagged),
+                _ => {}
+            }
+        }
+    }
+
+    fn tagged(&mut self, tagged: &'static Tagged) {
+        let address: *const Tagged = tagged;
+        if self.seen.contains(&address.cast()) {
+            return;
+        }
+        self.seen.push(address.cast());
+        let (title, summary, tag) = (tagged.title, tagged.summary, tagged.tag);
+        let words: Vec<String> = tagged.words().map(|word| format!("\"{word}\"")).collect();
+        self.line(&format!(
+            "## {title}\n\n{summary} Its other keys depend on `{tag}`, one of {}. For example:\n\n\
+             ```toml\n{}\n```\n",
+            words.join(", "),
+            tagged.example
+        ));
+        for (word, schema) in tagged.cases {
+            self.schema(schema, word, schema.summary, Some((tag, word)));
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        writeln!(self.text, "{line}").expect("writing to a string cannot fail");
+    }
+}
+
+/// A text inside a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;")
+}
+
+fn without(key: &Key) -> String {
+    match key.presence {
+        Presence::Required(_) => "required".into(),
+        Presence::Default(text) => format!("`{text}`"),
+        Presence::Absent(words) => words.into(),
+    }
+}
+
+/// The JSON Schema (draft 2020-12) of a format.
+pub fn json_schema(root: &'static Schema) -> Value {
+    let mut schema = object(root, None);
+    let head = schema.as_object_mut().expect("an object's schema is an object");
+    head.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+    head.insert("title".into(), json!(root.title));
+    schema
+}
+
+fn object(schema: &'static Schema, tag: Option<(&str, &str)>) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    if let Some((tag, word)) = tag {
+        properties.insert(tag.into(), json!({ "const": word }));
+        required.push(tag);
+    }
+    for key in schema.keys() {
+        let mut value = of_kind(&key.kind);
+        if let Some(value) = value.as_object_mut() {
+            let without = match key.presence {
+                Presence::Required(_) => String::new(),
+                Presence::Default(text) => format!(" Default: {text}."),
+                Presence::Absent(words) => format!(" Without it: {words}."),
+            };
+            value.insert("description".into(), json!(format!("{}{without}", key.summary)));
+        }
+        properties.insert(key.name.into(), value);
+        if matches!(key.presence, Presence::Required(_)) {
+            required.push(key.name);
+        }
+    }
+    json!({
+        "type": "object",
+        "description": schema.summary,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn one_of(tagged: &'static Tagged) -> Value {
+    let cases = tagged.cases.iter();
+    let cases: Vec<Value> =
+        cases.map(|(word, schema)| object(schema, Some((tagged.tag, word)))).collect();
+    json!({ "oneOf": cases })
+}
+
+fn of_kind(kind: &'static Kind) -> Value {
+    let whole = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
+    let duration = || json!({ "type": "string", "pattern": DURATION });
+    match kind {
+        Kind::Text(max) => json!({ "type": "string", "minLength": 1, "maxLength": max }),
+        Kind::Name => json!({ "type": "string", "pattern": NAME }),
+        Kind::Target => json!({ "type": "string", "pattern": "^/[!-\"$-~]*$" }),
+        Kind::Word(words) => json!({ "enum": words }),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Whole { min, max } => whole(*min, *max),
+        Kind::Number { min, above: true, max } => {
+            json!({ "type": "number", "exclusiveMinimum": min, "maximum": max })
+        }
+        Kind::Number { min, above: false, max } => {
+            json!({ "type": "number", "minimum": min, "maximum": max })
+        }
+        Kind::Duration { .. } => duration(),
+        Kind::DurationOrOff => json!({ "anyOf": [duration(), { "const": "off" }] }),
+        Kind::WholeOr { min, max, word } => {
+            json!({ "anyOf": [whole(*min, *max), { "const": word }] })
+        }
+        Kind::Size(max) => {
+            let text = json!({ "type": "string", "pattern": "^[0-9]+(B|kB|MB|KiB|MiB|GiB)$" });
+            json!({ "anyOf": [whole(0, *max), text] })
+        }
+        Kind::Address => json!({ "type": "string" }),
+        Kind::Wholes { min, max, count } => {
+            json!({ "type": "array", "items": whole(*min, *max), "maxItems": count })
+        }
+        Kind::Seconds => {
+            json!({ "type": "array", "items": { "type": "number", "minimum": 0 }, "minItems": 1 })
+        }
+        Kind::Table(schema) => object(schema, None),
+        Kind::Tables(schema) => json!({ "type": "array", "items": object(schema, None) }),
+        Kind::Tagged(tagged) => one_of(tagged),
+        Kind::TaggedList(tagged) => json!({ "type": "array", "items": one_of(tagged) }),
+        Kind::Strategy => {
+            let name = json!({ "type": "string" });
+            let table =
+                json!({ "type": "object", "properties": { "name": name }, "required": ["name"] });
+            json!({ "anyOf": [name, table] })
+        }
+        Kind::Limit => json!({ "anyOf": [duration(), { "type": "number", "minimum": 0 }] }),
+        Kind::Vary => {
+            json!({ "type": "object", "additionalProperties": { "type": ["array", "object"] } })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backends::BACKENDS_TOML;
+    use crate::document::Document;
+    use crate::proxy::PROXY_TOML;
+    use crate::reader::{Context, ROOT, Reader};
+
+    /// Calls `f` with every schema below `schema`.
+    fn each(schema: &'static Schema, f: &mut dyn FnMut(&'static Schema)) {
+        f(schema);
+        for key in schema.keys() {
+            match &key.kind {
+                Kind::Table(inner) | Kind::Tables(inner) => each(inner, f),
+                Kind::Tagged(tagged) | Kind::TaggedList(tagged) => {
+                    tagged.cases.iter().for_each(|(_, schema)| each(schema, f));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_has_every_key_and_no_table_twice() {
+        for root in [&BACKENDS_TOML, &PROXY_TOML] {
+            let page = markdown(root);
+            each(root, &mut |schema| {
+                for key in schema.keys() {
+                    assert!(page.contains(&format!("| `{}` |", key.name)), "{}", key.name);
+                }
+            });
+            assert_eq!(
+                page.matches("### lognormal\n").count(),
+                usize::from(page.contains("seed") && page.contains("concurrency"))
+            );
+        }
+    }
+
+    #[test]
+    fn the_json_schema_requires_what_the_reader_requires() {
+        let schema = json_schema(&PROXY_TOML);
+        assert_eq!(schema["required"], json!(["listen", "strategy"]));
+        assert_eq!(schema["additionalProperties"], json!(false));
+        let document = Document::parse("p.toml", "").expect("empty is TOML");
+        let context = Context::new("p.toml");
+        let reader = Reader::new(&context, &document.root, ROOT, &PROXY_TOML);
+        let missing: Vec<_> = PROXY_TOML
+            .keys()
+            .filter(|key| matches!(key.presence, Presence::Required(_)))
+            .map(|key| key.name)
+            .collect();
+        assert_eq!((reader.address("listen"), missing), (None, vec!["listen", "strategy"]));
+        assert!(!context.is_clean());
+    }
+
+    #[test]
+    fn keys_are_declared_once_and_described() {
+        for root in [&BACKENDS_TOML, &PROXY_TOML] {
+            each(root, &mut |schema| {
+                let mut names: Vec<_> = schema.keys().map(|key| key.name).collect();
+                names.sort_unstable();
+                assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{}", schema.title);
+                for key in schema.keys() {
+                    assert!(
+                        key.summary.ends_with('.') || key.summary.ends_with('…'),
+                        "{}",
+                        key.name
+                    );
+                }
+            });
+        }
+    }
+}

@@ -4,11 +4,64 @@ use std::time::Duration;
 
 use config::document::{Node, Origin};
 use config::reader::{Reader, number_of};
+use config::schema::{Key, Kind, Presence, Schema};
 use config::value::{format_duration, parse_duration, shown};
 use record::expect::{Limit, Metric, Span};
 use workload::LoadShape;
 
 use crate::decode::Expected;
+
+pub(crate) static EXPECT: Schema = Schema {
+    title: "[[expect]]",
+    summary: "A limit that a metric must keep.",
+    groups: &[&[
+        Key {
+            name: "metric",
+            kind: Kind::Text(64),
+            presence: Presence::Required("\"latency.p99\""),
+            summary: "latency, service or dispatch with .mean, .p50, .p75, .p90, .p95, .p99, \
+                      .p999, .p9999 or .max; failed_ratio (1 − ok/intended), rejected_ratio, \
+                      retry_ratio, achieved_ratio; intended, sent, ok, failed, rejected, dropped, \
+                      unfinished, attempts, retries.",
+        },
+        Key {
+            name: "below",
+            kind: Kind::Limit,
+            presence: Presence::Absent("`above` is given"),
+            summary: "It must be smaller: \"250ms\" for times, a number otherwise.",
+        },
+        Key {
+            name: "above",
+            kind: Kind::Limit,
+            presence: Presence::Absent("`below` is given"),
+            summary: "It must be larger.",
+        },
+        Key {
+            name: "from",
+            kind: Kind::Duration { zero: true },
+            presence: Presence::Absent("the end of the warm-up"),
+            summary: "Where the part that counts begins, from the end of the warm-up.",
+        },
+        Key {
+            name: "to",
+            kind: Kind::Duration { zero: false },
+            presence: Presence::Absent("the end of the last phase"),
+            summary: "Where it ends.",
+        },
+        Key {
+            name: "phase",
+            kind: Kind::Name,
+            presence: Presence::Absent("`from` and `to` count"),
+            summary: "The part is this phase.",
+        },
+        Key {
+            name: "variant",
+            kind: Kind::Text(500),
+            presence: Presence::Absent("every variant"),
+            summary: "Only this variant.",
+        },
+    ]],
+};
 
 /// Reads one table; without the load (which has problems of its own) spans are not checked.
 pub(crate) fn read_expectation(r: &Reader<'_>, shape: Option<&LoadShape>) -> Option<Expected> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use config::reader::Reader;
+use config::schema::{Key, Kind, Presence, Schema, Tagged};
 use config::value::{format_duration, shown};
 use workload::{Fault, FaultKind, LoadShape};
 
@@ -14,6 +15,155 @@ const FAULT_CHANGES: usize = 1_000_000;
 
 /// How many groups of backends a message lists.
 const LISTED: usize = 8;
+
+/// Every fault has these.
+const FAULT_KEYS: &[Key] = &[
+    Key {
+        name: "at",
+        kind: Kind::Duration { zero: true },
+        presence: Presence::Required("\"10s\""),
+        summary: "When, from the end of the warm-up.",
+    },
+    Key {
+        name: "backend",
+        kind: Kind::Text(80),
+        presence: Presence::Required("\"a-2\""),
+        summary: "Which backend: \"a-2\", all of a: \"a-*\", all: \"*\".",
+    },
+    Key {
+        name: "for",
+        kind: Kind::Duration { zero: false },
+        presence: Presence::Absent("to the end"),
+        summary: "For how long.",
+    },
+];
+
+const HEALTH_TOO: Key = Key {
+    name: "health",
+    kind: Kind::Flag,
+    presence: Presence::Default("false"),
+    summary: "Whether the answer to a health check suffers too.",
+};
+
+const fn fault(
+    title: &'static str,
+    summary: &'static str,
+    groups: &'static [&'static [Key]],
+) -> Schema {
+    Schema { title, summary, groups }
+}
+
+pub(crate) static FAULT: Tagged = Tagged {
+    title: "[[faults]]",
+    summary: "Something that goes wrong.",
+    tag: "kind",
+    example: "{ at = \"10s\", backend = \"a-2\", kind = \"crash\", for = \"10s\" }",
+    cases: &[
+        (
+            "crash",
+            fault(
+                "a fault of kind crash",
+                "All connections are reset, the listener is closed.",
+                &[FAULT_KEYS],
+            ),
+        ),
+        (
+            "refuse",
+            fault(
+                "a fault of kind refuse",
+                "The listener is closed; open connections are served on.",
+                &[FAULT_KEYS],
+            ),
+        ),
+        (
+            "hang",
+            fault(
+                "a fault of kind hang",
+                "Accepts, answers nothing; requests in service stand still and go on afterwards.",
+                &[FAULT_KEYS],
+            ),
+        ),
+        (
+            "reset",
+            fault(
+                "a fault of kind reset",
+                "A connection is reset when a request has been read from it.",
+                &[FAULT_KEYS],
+            ),
+        ),
+        (
+            "slow",
+            fault(
+                "a fault of kind slow",
+                "Requests that start from then on take longer.",
+                &[FAULT_KEYS, SLOW_KEYS],
+            ),
+        ),
+        (
+            "errors",
+            fault(
+                "a fault of kind errors",
+                "A share of the requests is answered with an error.",
+                &[FAULT_KEYS, ERRORS_KEYS],
+            ),
+        ),
+        (
+            "flap",
+            fault(
+                "a fault of kind flap",
+                "Crashes at the start of every period, for a part of it.",
+                &[FAULT_KEYS, FLAP_KEYS],
+            ),
+        ),
+    ],
+};
+
+const SLOW_KEYS: &[Key] = &[
+    Key {
+        name: "factor",
+        kind: Kind::Number { min: 0.0, above: true, max: 1e6 },
+        presence: Presence::Default("3"),
+        summary: "How many times as long.",
+    },
+    HEALTH_TOO,
+];
+
+const ERRORS_KEYS: &[Key] = &[
+    Key {
+        name: "status",
+        kind: Kind::Whole { min: 400, max: 599 },
+        presence: Presence::Default("500"),
+        summary: "The status.",
+    },
+    Key {
+        name: "ratio",
+        kind: Kind::Number { min: 0.0, above: true, max: 1.0 },
+        presence: Presence::Default("1"),
+        summary: "The share of the requests.",
+    },
+    Key {
+        name: "after",
+        kind: Kind::Duration { zero: true },
+        presence: Presence::Default("1ms"),
+        summary: "How long the error takes, in place of a service time and past the queue.",
+    },
+    HEALTH_TOO,
+];
+
+const FLAP_KEYS: &[Key] = &[
+    Key {
+        name: "period",
+        kind: Kind::Duration { zero: false },
+        presence: Presence::Required("\"2s\""),
+        summary: "From one crash to the next.",
+    },
+    Key {
+        name: "duty",
+        kind: Kind::Number { min: 0.0, above: true, max: 1.0 },
+        presence: Presence::Required("0.5"),
+        summary: "The share of the period that is down, below 1.",
+    },
+];
 
 /// Reads all of them; without the backends or the load (which have problems of their own) what
 /// depends on those is not checked.

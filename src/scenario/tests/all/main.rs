@@ -1,0 +1,8 @@
+//! Scenarios as a caller sees them: text in, trials or messages out.
+
+mod bad_files;
+mod common;
+mod example;
+mod mangled;
+mod overrides;
+mod reference;
