@@ -43,14 +43,15 @@ pub const POLICY_KEYS: &[Key] = &[
 
 static HEALTH: Schema = Schema {
     title: "[health]",
-    summary: "Active health checks: a probe to every backend each interval. An empty table takes \
-              the defaults; without the table there are no probes.",
+    summary: "Active health checks: a probe to every backend each interval. In a scenario \
+              `[proxy.health]`. An empty table takes the defaults; without the table there are \
+              no probes.",
     groups: &[&[
         Key {
             name: "path",
             kind: Kind::Target,
             presence: Presence::Default("/health"),
-            summary: "What the probe asks for; a status below 400 passes.",
+            summary: "What the probe asks for; a status from 200 to 299 passes.",
         },
         Key {
             name: "interval",
@@ -94,8 +95,8 @@ static HEALTH: Schema = Schema {
 
 static RETRY: Schema = Schema {
     title: "[retry]",
-    summary: "Further attempts after a failed one. An empty table takes the defaults; without the \
-              table there is one attempt.",
+    summary: "Further attempts after a failed one. In a scenario `[proxy.retry]`. An empty table \
+              takes the defaults; without the table there is one attempt.",
     groups: &[&[
         Key {
             name: "attempts",

@@ -14,7 +14,8 @@ const HEAD: &str = "\
 Generated from the keys as they are declared in the code; a test keeps it current. An unknown key
 is an error. Durations are a decimal number and one of `ns`, `us`, `ms`, `s`, `m`, `h`, at most
 10000000 s. Values of `--set path=value` and `--vary path=a,b,c` are TOML, or text where they are
-none. Editors read the same from `scenario.schema.json`.
+none. Strategies and their parameters: `lab list strategies`. Editors read the same as here from
+`scenario.schema.json`.
 
 - [A scenario](#a-scenario): what `lab run` plays
 - [proxy.toml](#proxytoml): what `lab proxy --config` serves by
