@@ -6,7 +6,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::meter::empty_histogram;
+use crate::meter::Meter;
 
 /// Counted durations in nanoseconds. Merging two is exact: they share their buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,19 +104,15 @@ impl Distribution {
 
     /// The same as the field's histogram, for its iterators and its serialiser.
     pub fn to_histogram(&self) -> Histogram<u64> {
-        let mut histogram = empty_histogram();
-        for &(value, count) in &self.buckets {
-            // The last bucket's upper end lies above the range; saturating puts it back there.
-            histogram.saturating_record_n(value, count);
-        }
-        histogram
+        let mut meter = Meter::new();
+        meter.absorb(self);
+        meter.into_histogram()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::Meter;
 
     fn of(values: &[u64]) -> Distribution {
         let mut meter = Meter::new();

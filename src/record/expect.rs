@@ -221,21 +221,25 @@ mod tests {
     use base::{FailureKind, Outcome};
 
     use super::*;
+    use crate::grid::Grid;
     use crate::tally::{Ending, SpanMeter};
 
     fn tally(outcomes: &[(Outcome, u64)], retries: Option<u64>) -> Tally {
         let span = Span { from: Duration::ZERO, to: Duration::from_secs(10) };
-        let mut meter = SpanMeter::new(span);
+        // The window is longer than the span, which therefore records by itself.
+        let grid = Grid::new(Duration::ZERO, span.to * 2, span.to * 2);
+        let mut meter = SpanMeter::new(span, &grid);
         for &(outcome, latency_ms) in outcomes {
             meter.begin();
-            meter.end(&Ending {
+            let ending = Ending {
                 outcome,
                 latency_ns: latency_ms * 1_000_000,
                 sent_ns: (outcome != Outcome::Dropped).then_some(1),
                 dispatch_ns: 1_000_000,
-            });
+            };
+            meter.end(&ending, 0);
         }
-        meter.finish(retries)
+        meter.finish(&[], retries)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a time lies: in the warm-up, in which window, nearest to which window's end.
 //! It must not know what happened there.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use base::Time;
@@ -100,6 +101,15 @@ impl Grid {
         self.start_ns(boundary).min(self.duration_ns)
     }
 
+    /// The windows that lie in a span as a whole.
+    pub(crate) fn windows_within(&self, span: Span) -> Range<usize> {
+        let (from, to) = (nanos(span.from), nanos(span.to));
+        let count = self.count as u64;
+        let first = from.div_ceil(self.window_ns).min(count);
+        let end = if to >= self.duration_ns { count } else { to / self.window_ns };
+        first as usize..end as usize
+    }
+
     /// The boundaries nearest to a span's ends, which lie within the measured time.
     pub(crate) fn span_boundaries(&self, span: Span) -> (usize, usize) {
         let near = |at: Duration| {
@@ -175,6 +185,24 @@ mod tests {
             (126, None),
         ] {
             assert_eq!(grid.first_end_from(Time::from_nanos(time)), window, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_span_holds_the_windows_that_it_does_not_cut() {
+        let grid = grid(100, 10, 25);
+        for (from, to, windows) in [
+            (0, 25, 0..3),
+            (0, 24, 0..2),
+            (0, 20, 0..2),
+            (1, 20, 1..2),
+            (10, 19, 1..1),
+            (20, 25, 2..3),
+            (21, 25, 3..3),
+            (40, 90, 3..3),
+        ] {
+            let span = Span { from: Duration::from_nanos(from), to: Duration::from_nanos(to) };
+            assert_eq!(grid.windows_within(span), windows, "{from}..{to}");
         }
     }
 

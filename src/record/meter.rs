@@ -11,11 +11,6 @@ pub(crate) const HIGHEST_NS: u64 = 1_000_000_000_000_000;
 /// Significant decimal digits.
 const DIGITS: u8 = 3;
 
-/// A histogram of the one shape that the lab uses, so that any two can be added.
-pub(crate) fn empty_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS).expect("the bounds are constants")
-}
-
 /// A histogram with what histograms cannot tell exactly: sum, maximum, and how much was clipped.
 pub(crate) struct Meter {
     histogram: Histogram<u64>,
@@ -27,7 +22,9 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new() -> Self {
-        Self { histogram: empty_histogram(), sum_ns: 0, max_ns: 0, clipped: 0 }
+        let histogram = Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS)
+            .expect("the bounds are constants that fit each other");
+        Self { histogram, sum_ns: 0, max_ns: 0, clipped: 0 }
     }
 
     #[inline]
@@ -53,10 +50,19 @@ impl Meter {
         }
     }
 
-    /// Takes up where a finished distribution ended.
-    pub(crate) fn resume(&mut self, from: &Distribution) {
-        self.histogram = from.to_histogram();
-        (self.sum_ns, self.max_ns, self.clipped) = (from.sum_ns, from.max_ns, from.clipped);
+    /// Adds what was recorded elsewhere.
+    pub(crate) fn absorb(&mut self, other: &Distribution) {
+        for &(value, count) in &other.buckets {
+            // The last bucket's upper end lies above the range; saturating puts it back there.
+            self.histogram.saturating_record_n(value, count);
+        }
+        self.sum_ns += other.sum_ns;
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.clipped += other.clipped;
+    }
+
+    pub(crate) fn into_histogram(self) -> Histogram<u64> {
+        self.histogram
     }
 
     /// Empty again, its memory kept.
@@ -91,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_can_be_resumed_and_cleared() {
+    fn a_meter_can_be_taken_up_again_and_cleared() {
         let mut meter = Meter::new();
         for ns in [0, 511, 512, 20_000_000, u64::MAX] {
             meter.record(ns);
         }
         let before = meter.distribution();
         let mut resumed = Meter::new();
-        resumed.resume(&before);
+        resumed.absorb(&before);
         assert_eq!(resumed.distribution(), before);
         resumed.clear();
         assert_eq!(resumed.distribution(), Distribution::default());

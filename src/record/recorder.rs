@@ -153,7 +153,7 @@ impl Recorder {
             progress: Arc::default(),
             told: Told::default(),
             windows: Windows::new(grid.count()),
-            spans: spans.into_iter().map(SpanMeter::new).collect(),
+            spans: spans.into_iter().map(|span| SpanMeter::new(span, &grid)).collect(),
             samples: Vec::new(),
             events: Vec::new(),
             resources: Vec::new(),
@@ -212,14 +212,15 @@ impl Recorder {
             sent_ns: exchange.sent.map(|sent| self.grid.offset(sent)),
             dispatch_ns: exchange.sent.map_or(0, since_intended),
         };
-        self.windows.end(self.grid.window_of(at), &ending);
+        let window = self.grid.window_of(at);
+        self.windows.end(window, &ending);
         if let Some(sent) = exchange.sent {
             let ended = self.grid.first_end_from(exchange.ended);
             self.windows.flow(self.grid.first_end_from(sent), ended);
         }
         for span in &mut self.spans {
             if span.holds(at) {
-                span.end(&ending);
+                span.end(&ending, window);
             }
         }
         if self.plan.keep_requests {
@@ -280,6 +281,7 @@ impl Recorder {
             0 => 0,
             lasted => self.grid.window_of(lasted - 1) + 1,
         };
+        let windows = self.windows.finish(least);
         self.samples.sort_by_key(|sample| sample.at);
         let sampled = Sampled::new(self.samples, &self.grid, self.plan.backends.len());
         let tallies = (self.spans.into_iter().enumerate())
@@ -288,7 +290,7 @@ impl Recorder {
                     0 => sampled.retries_in_all(),
                     _ => sampled.retries_between(self.grid.span_boundaries(span.span())),
                 };
-                span.finish(retries)
+                span.finish(&windows, retries)
             })
             .collect::<Vec<Tally>>();
         let clipped = clipped(&tallies[0]);
@@ -312,7 +314,7 @@ impl Recorder {
         self.events.sort_by_key(|event| event.at);
         self.requests.sort_by_key(|exchange| exchange.request);
         TrialRecord {
-            windows: self.windows.finish(least),
+            windows,
             plan: self.plan,
             grid: self.grid,
             duration_ns,

@@ -1,12 +1,16 @@
 //! The counters and histograms of one span of the measured time.
 //! It must not know whether that span is the whole, or one that an expectation names.
 
+use std::ops::Range;
+
 use base::{FailureKind, Outcome};
 
 use crate::distribution::Distribution;
 use crate::expect::Span;
+use crate::grid::Grid;
 use crate::meter::Meter;
 use crate::summary::Counts;
+use crate::window::WindowRecord;
 
 /// Every kind of failure, in the order of its discriminants.
 pub(crate) const FAILURE_KINDS: [FailureKind; 6] = [
@@ -30,6 +34,14 @@ pub(crate) struct Ending {
     pub(crate) dispatch_ns: u64,
 }
 
+impl Ending {
+    /// From the first byte written to the last byte.
+    #[inline]
+    pub(crate) fn service_ns(&self) -> u64 {
+        self.latency_ns.saturating_sub(self.dispatch_ns)
+    }
+}
+
 /// Adds an outcome to counters (whose `intended` was counted when the request began).
 pub(crate) fn count(counts: &mut Counts, ending: &Ending) {
     counts.sent += u64::from(ending.sent_ns.is_some());
@@ -50,33 +62,42 @@ pub(crate) fn close(counts: &mut Counts) {
 }
 
 /// A span being recorded.
+///
+/// Histograms of the windows that lie in it as a whole are added at the end, so that a request
+/// costs the same however many spans it belongs to; only those of windows that the span cuts are
+/// recorded here.
 pub(crate) struct SpanMeter {
     span: Span,
+    whole_windows: Range<usize>,
     from_ns: u64,
     to_ns: u64,
     counts: Counts,
     failures: [u64; FAILURE_KINDS.len()],
     sent_in_time: u64,
     sent_late: u64,
-    latency: Meter,
-    service: Meter,
-    dispatch: Meter,
+    edges: Option<Box<Edges>>,
     failed: Meter,
 }
 
+/// Requests of windows that the span cuts.
+struct Edges {
+    latency: Meter,
+    service: Meter,
+    dispatch: Meter,
+}
+
 impl SpanMeter {
-    pub(crate) fn new(span: Span) -> Self {
+    pub(crate) fn new(span: Span, grid: &Grid) -> Self {
         Self {
             span,
+            whole_windows: grid.windows_within(span),
             from_ns: base::time::nanos(span.from),
             to_ns: base::time::nanos(span.to),
             counts: Counts::default(),
             failures: [0; FAILURE_KINDS.len()],
             sent_in_time: 0,
             sent_late: 0,
-            latency: Meter::new(),
-            service: Meter::new(),
-            dispatch: Meter::new(),
+            edges: None,
             failed: Meter::new(),
         }
     }
@@ -96,7 +117,7 @@ impl SpanMeter {
     }
 
     #[inline]
-    pub(crate) fn end(&mut self, ending: &Ending) {
+    pub(crate) fn end(&mut self, ending: &Ending, window: usize) {
         count(&mut self.counts, ending);
         if let Some(sent) = ending.sent_ns {
             if sent < self.to_ns as i64 {
@@ -104,23 +125,46 @@ impl SpanMeter {
             } else {
                 self.sent_late += 1;
             }
-            self.dispatch.record(ending.dispatch_ns);
         }
-        match ending.outcome {
-            Outcome::Ok => {
-                self.latency.record(ending.latency_ns);
-                self.service.record(ending.latency_ns.saturating_sub(ending.dispatch_ns));
-            }
-            Outcome::Failed(kind) => {
-                self.failures[kind as usize] += 1;
-                self.failed.record(ending.latency_ns);
-            }
-            Outcome::Rejected | Outcome::Dropped | Outcome::Unfinished => {}
+        if let Outcome::Failed(kind) = ending.outcome {
+            self.failures[kind as usize] += 1;
+            self.failed.record(ending.latency_ns);
+        }
+        if !self.whole_windows.contains(&window) {
+            self.record_edge(ending);
+        }
+    }
+
+    #[cold]
+    fn record_edge(&mut self, ending: &Ending) {
+        let edges = self.edges.get_or_insert_with(|| {
+            let (latency, service, dispatch) = (Meter::new(), Meter::new(), Meter::new());
+            Box::new(Edges { latency, service, dispatch })
+        });
+        if ending.outcome == Outcome::Ok {
+            edges.latency.record(ending.latency_ns);
+            edges.service.record(ending.service_ns());
+        }
+        if ending.sent_ns.is_some() {
+            edges.dispatch.record(ending.dispatch_ns);
         }
     }
 
     /// `retries`: those granted within the span.
-    pub(crate) fn finish(mut self, retries: Option<u64>) -> Tally {
+    pub(crate) fn finish(mut self, windows: &[WindowRecord], retries: Option<u64>) -> Tally {
+        let end = self.whole_windows.end.min(windows.len());
+        let inside = &windows[self.whole_windows.start.min(end)..end];
+        let edges = self.edges.take();
+        let sum = |edge: Option<&Meter>, of: fn(&WindowRecord) -> &Distribution| {
+            let mut sum = Meter::new();
+            if let Some(edge) = edge {
+                sum.absorb(&edge.distribution());
+            }
+            for window in inside {
+                sum.absorb(of(window));
+            }
+            sum.distribution()
+        };
         close(&mut self.counts);
         self.counts.retries = retries;
         self.counts.attempts = retries.map(|retries| self.counts.sent + retries);
@@ -130,9 +174,9 @@ impl SpanMeter {
             failures: self.failures,
             sent_in_time: self.sent_in_time,
             sent_late: self.sent_late,
-            latency: self.latency.distribution(),
-            service: self.service.distribution(),
-            dispatch: self.dispatch.distribution(),
+            latency: sum(edges.as_ref().map(|edges| &edges.latency), |window| &window.latency),
+            service: sum(edges.as_ref().map(|edges| &edges.service), |window| &window.service),
+            dispatch: sum(edges.as_ref().map(|edges| &edges.dispatch), |window| &window.dispatch),
             failed: self.failed.distribution(),
         }
     }

@@ -64,6 +64,16 @@ impl TrialRecord {
         self.sampled.totals()
     }
 
+    /// What happened, faults included, as it was told.
+    pub fn events(&self) -> &[EventRow] {
+        &self.events
+    }
+
+    /// One by one, where the plan keeps them ([`Plan::keep_requests`]).
+    pub fn requests(&self) -> &[Exchange] {
+        &self.requests
+    }
+
     /// Whether its measurements can be believed, and why not.
     pub fn verdict(&self) -> (Verdict, Vec<String>) {
         if self.is_interrupted {

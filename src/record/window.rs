@@ -13,6 +13,7 @@ use base::Outcome;
 /// The histograms of an open window.
 struct Open {
     latency: Meter,
+    service: Meter,
     dispatch: Meter,
 }
 
@@ -30,6 +31,7 @@ struct Slot {
 #[derive(Default)]
 struct Closed {
     latency: Distribution,
+    service: Distribution,
     dispatch: Distribution,
 }
 
@@ -42,6 +44,8 @@ pub struct WindowRecord {
     pub in_flight: u64,
     /// Good requests, from the intended start to the last byte.
     pub latency: Distribution,
+    /// Good requests, from the first byte written to the last byte.
+    pub service: Distribution,
     /// All sent requests, from the intended start to the first byte written.
     pub dispatch: Distribution,
 }
@@ -86,6 +90,7 @@ impl Windows {
             let open = slot.open.get_or_insert_with(|| reopen(&mut self.spare, &slot.closed));
             if is_ok {
                 open.latency.record(ending.latency_ns);
+                open.service.record(ending.service_ns());
             }
             if ending.sent_ns.is_some() {
                 open.dispatch.record(ending.dispatch_ns);
@@ -121,8 +126,10 @@ impl Windows {
         let slot = &mut self.slots[window];
         if let Some(mut open) = slot.open.take() {
             slot.closed.latency = open.latency.distribution();
+            slot.closed.service = open.service.distribution();
             slot.closed.dispatch = open.dispatch.distribution();
             open.latency.clear();
+            open.service.clear();
             open.dispatch.clear();
             self.spare.push(*open);
         }
@@ -146,6 +153,7 @@ impl Windows {
                     counts: slot.counts,
                     in_flight: u64::try_from(in_flight).unwrap_or(0),
                     latency: slot.closed.latency,
+                    service: slot.closed.service,
                     dispatch: slot.closed.dispatch,
                 }
             })
@@ -163,12 +171,14 @@ impl Windows {
 /// taken up where it ended (a feeder out of order, or two rounds in one recorder).
 #[cold]
 fn reopen(spare: &mut Vec<Open>, closed: &Closed) -> Box<Open> {
-    let mut open =
-        spare.pop().unwrap_or_else(|| Open { latency: Meter::new(), dispatch: Meter::new() });
-    if closed.latency.count() > 0 || closed.dispatch.count() > 0 {
-        open.latency.resume(&closed.latency);
-        open.dispatch.resume(&closed.dispatch);
-    }
+    let mut open = spare.pop().unwrap_or_else(|| Open {
+        latency: Meter::new(),
+        service: Meter::new(),
+        dispatch: Meter::new(),
+    });
+    open.latency.absorb(&closed.latency);
+    open.service.absorb(&closed.service);
+    open.dispatch.absorb(&closed.dispatch);
     Box::new(open)
 }
 
