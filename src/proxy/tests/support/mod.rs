@@ -77,7 +77,8 @@ impl Reader {
         }
     }
 
-    fn line(&mut self) -> Option<String> {
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
                 let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
