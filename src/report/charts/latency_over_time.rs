@@ -1,0 +1,168 @@
+//! p50 and p99 in every window, with faults, limits and what was noticed.
+
+use record::Run;
+use record::rows::EventLine;
+
+use super::Chart;
+use crate::fault;
+use crate::figure::{Key, Sample};
+use crate::format;
+use crate::limits::{self, LimitLine};
+use crate::panel::Look;
+use crate::scale::Scale;
+use crate::scene::{Align, Colour, Marker, Scene};
+use crate::theme;
+use crate::timechart::{self, TimeChart, TimePanel};
+use crate::timeline::{self, Window};
+
+pub(super) const NAME: &str = "latency_over_time";
+
+const P50: Look = Look::new(theme::BLUE, Marker::Circle);
+const P99: Look = Look::new(theme::VERMILLION, Marker::Square);
+const LIMIT: Colour = theme::INK;
+/// The room above the lines where marks stand.
+const LANE: f64 = 16.0;
+/// Marks nearer than this would cover each other.
+const MARKS_APART: f64 = 7.0;
+
+pub(super) fn draw(run: &Run) -> Option<Chart> {
+    let variants = timechart::shown(run);
+    let windows: Vec<Vec<Window>> = variants.iter().map(|v| timeline::windows(run, v)).collect();
+    let limits: Vec<Vec<LimitLine>> =
+        variants.iter().map(|v| limits::latency_limits(run, v)).collect();
+    let marks: Vec<Vec<&EventLine>> = variants.iter().map(|v| fault::marks(run, v)).collect();
+    let spreads = || windows.iter().flatten().flat_map(|w| [w.p50, w.p99]).flatten();
+    spreads().next()?;
+    let drawn_limits: Vec<f64> = limits.iter().flatten().map(|limit| limit.limit_ms).collect();
+    let y = Scale::of_latencies(spreads().flat_map(|s| [s.low, s.high]).chain(drawn_limits));
+    let kind = if y.is_log() { ", log scale" } else { "" };
+    let rounds = run.summary.variants.iter().map(|v| v.rounds).max().unwrap_or(1);
+    let rounds = match rounds {
+        0 | 1 => String::new(),
+        n => format!("; lines: median of {n} rounds, ground: lowest to highest"),
+    };
+    let window = format::trimmed(run.summary.window_s);
+    let chart = TimeChart {
+        title: "Latency over time",
+        subtitle: format!("good requests by intended start, windows of {window} s{kind}{rounds}"),
+        legend: legend(&limits, &marks),
+        y_title: if y.is_log() { "latency (ms, log)" } else { "latency (ms)" },
+        y,
+        lane: if marks.iter().all(Vec::is_empty) { 0.0 } else { LANE },
+        margin: 0.0,
+    };
+    let (mut scene, panels) = chart.draw(run, &variants);
+    for (i, panel) in panels.iter().enumerate() {
+        draw_panel(&mut scene, panel, &windows[i], &limits[i]);
+        draw_marks(&mut scene, panel, &marks[i]);
+    }
+    Some(Chart {
+        name: NAME,
+        title: "Latency over time",
+        reading: "Half of the good requests of a window were faster than p50, 99 in 100 faster than p99; a request counts where it should have started, so a stall shows where it began. Shaded: faults. Dashed: a limit that an expectation sets for its whole span, drawn as a landmark. The triangles on top are what balancers noticed.",
+        alt: alt(&variants, &windows),
+        left_out: timechart::left_out(run),
+        scene,
+    })
+}
+
+fn legend(limits: &[Vec<LimitLine>], marks: &[Vec<&EventLine>]) -> Vec<Key> {
+    let mut legend = vec![Key::new("p50", Sample::Line(P50)), Key::new("p99", Sample::Line(P99))];
+    if limits.iter().any(|limits| !limits.is_empty()) {
+        legend.push(Key::new("expected limit", Sample::Dashed(LIMIT)));
+    }
+    for (kind, (marker, colour)) in MARKS {
+        if marks.iter().flatten().any(|event| mark_of(event) == kind) {
+            legend.push(Key::new(kind, Sample::Mark(marker, colour)));
+        }
+    }
+    legend
+}
+
+const MARKS: [(&str, (Marker, Colour)); 4] = [
+    ("backend down", (Marker::TriangleDown, theme::VERMILLION)),
+    ("backend ready", (Marker::TriangleUp, theme::GREEN)),
+    ("backend removed", (Marker::Cross, theme::INK)),
+    ("other event", (Marker::Diamond, theme::MUTED)),
+];
+
+fn mark_of(event: &EventLine) -> &'static str {
+    match event.kind.as_str() {
+        "down" | "ejected" => "backend down",
+        "ready" | "up" | "readmitted" => "backend ready",
+        "removed" => "backend removed",
+        _ => "other event",
+    }
+}
+
+fn draw_panel(scene: &mut Scene, panel: &TimePanel, windows: &[Window], limits: &[LimitLine]) {
+    let panel = &panel.panel;
+    for limit in limits {
+        let (from, to) =
+            (panel.at(limit.from_s, limit.limit_ms), panel.at(limit.to_s, limit.limit_ms));
+        scene.dashed(from, to, LIMIT, 1.4);
+        let word = if limit.passed { "✓" } else { "✗" };
+        let label = format!("{} {word}", limit.metric);
+        let place = (to.0 - 4.0, to.1 - 8.0);
+        scene.text(place, label, theme::SMALL, theme::INK, Align::Right);
+    }
+    for (turn, (look, of)) in [(P50, p50 as fn(&Window) -> _), (P99, p99)].into_iter().enumerate() {
+        let ground: Vec<_> = windows
+            .iter()
+            .map(|w| (w.middle(), of(w).filter(|s| s.high > s.low).map(|s| (s.low, s.high))))
+            .collect();
+        panel.draw_between(scene, &ground, look.colour, 0.18);
+        let line: Vec<_> = windows.iter().map(|w| (w.middle(), of(w).map(|s| s.mid))).collect();
+        panel.draw_line(scene, &line, look, turn * 2);
+    }
+}
+
+fn p50(window: &Window) -> Option<timeline::Spread> {
+    window.p50
+}
+
+fn p99(window: &Window) -> Option<timeline::Spread> {
+    window.p99
+}
+
+/// The marks on top, each with its subject where there is room for it.
+fn draw_marks(scene: &mut Scene, panel: &TimePanel, marks: &[&EventLine]) {
+    let y = panel.lane_top + LANE / 2.0;
+    let places: Vec<f64> = marks.iter().map(|event| panel.panel.x_at(event.t_s)).collect();
+    let mut free_from = f64::NEG_INFINITY;
+    for (i, event) in marks.iter().enumerate() {
+        let x = places[i];
+        if x < free_from {
+            continue;
+        }
+        let kind = mark_of(event);
+        let (_, (marker, colour)) = MARKS[MARKS.iter().position(|m| m.0 == kind).unwrap_or(3)];
+        scene.mark((x, y), marker, 4.2, colour);
+        free_from = x + MARKS_APART;
+        let next =
+            places.get(i + 1).copied().unwrap_or(f64::INFINITY).min(panel.panel.area.right + 8.0);
+        let width = theme::text_width(&event.subject, theme::SMALL);
+        if x + 8.0 + width + 6.0 < next {
+            scene.text((x + 8.0, y), &event.subject, theme::SMALL, theme::MUTED, Align::Left);
+        }
+    }
+}
+
+fn alt(variants: &[&str], windows: &[Vec<Window>]) -> String {
+    let one = |(variant, windows): (&&str, &Vec<Window>)| {
+        let typical = timeline::median_of(windows.iter().filter_map(|w| w.p99.map(|s| s.mid)));
+        let worst = windows
+            .iter()
+            .filter_map(|w| w.p99.map(|s| (s.high, w.from_s)))
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let (worst, at) = worst.map_or((None, 0.0), |(worst, at)| (Some(worst), at));
+        format!(
+            "{variant}: p99 typically {} ms, at worst {} ms at {}",
+            format::optional(typical),
+            format::optional(worst),
+            format::seconds(at)
+        )
+    };
+    let each: Vec<String> = variants.iter().zip(windows).map(one).collect();
+    format!("Lines of p50 and p99 latency over time. {}.", each.join("; "))
+}

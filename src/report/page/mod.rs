@@ -1,0 +1,144 @@
+//! The page: one file that reads without JavaScript and without a network. It must not calculate;
+//! all text of the run passes through maud, which escapes it.
+
+mod provenance;
+mod tables;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use record::Run;
+
+use crate::charts::Chart;
+use crate::format;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The whole page. `drawn` are the charts with their SVG documents.
+pub(crate) fn page(run: &Run, drawn: &[(Chart, String)]) -> String {
+    let summary = &run.summary;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (summary.scenario) ": " (summary.verdict) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        h1 { (summary.scenario) }
+                        p.question { (summary.question) }
+                    }
+                    (verdict(run))
+                    (tables::expectations(run))
+                    (tables::requests(run))
+                    (tables::latency(run))
+                    (tables::recovery(run))
+                    @if !drawn.is_empty() {
+                        section {
+                            h2 { "Charts" }
+                            @for (chart, svg) in drawn { (figure(chart, svg)) }
+                        }
+                    }
+                    (tables::backends(run))
+                    (tables::resources(run))
+                    (tables::events(run))
+                    (provenance::provenance(run))
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn verdict(run: &Run) -> Markup {
+    let summary = &run.summary;
+    let (sign, class, words) = match summary.verdict.as_str() {
+        "valid" => ("✓", "good", "the measurement can be believed."),
+        "suspect" => ("!", "doubtful", "read the reasons before the figures."),
+        "invalid" => {
+            ("✗", "bad", "the measurement does not answer the question, and no variant wins.")
+        }
+        "interrupted" => {
+            ("!", "doubtful", "the run was stopped; what was measured until then is here.")
+        }
+        _ => ("?", "doubtful", "a verdict that this version does not know."),
+    };
+    let held = summary.expectations.iter().filter(|judgement| judgement.passed).count();
+    let all = summary.expectations.len();
+    html! {
+        section.verdict.(class) aria-label="Verdict" {
+            p { strong { (sign) " " (summary.verdict) } ": " (words) }
+            @if !summary.reasons.is_empty() {
+                ul { @for reason in &summary.reasons { li { (reason) } } }
+            }
+            p.facts {
+                (engine(&summary.engine)) ", seed " (summary.seed) ", "
+                (format::seconds(summary.duration_s)) " measured in windows of "
+                (format::seconds(summary.window_s)) (rounds(run)) "."
+                @for phase in &summary.phases { " " (load(phase)) }
+            }
+        }
+        @if all > 0 {
+            section.verdict.(if held == all { "good" } else { "bad" }) aria-label="Expectations" {
+                p {
+                    strong { (if held == all { "✓" } else { "✗" }) " " (held) " of " (all) }
+                    (if all == 1 { " expectation holds." } else { " expectations hold." })
+                }
+            }
+        }
+        @if !run.edited.is_empty() {
+            section.verdict.doubtful aria-label="Edited files" {
+                p {
+                    strong { "! Edited since the run: " }
+                    (run.edited.join(", ")) ". Charts and tables show what the files say now; the verdict "
+                    "and the summary were made from what they said then."
+                }
+            }
+        }
+    }
+}
+
+fn engine(engine: &str) -> &str {
+    match engine {
+        "live" => "Played live, on real sockets",
+        "sim" => "Simulated, in virtual time",
+        other => other,
+    }
+}
+
+fn rounds(run: &Run) -> String {
+    match run.summary.variants.iter().map(|variant| variant.rounds).max() {
+        None | Some(0 | 1) => String::new(),
+        Some(rounds) => format!(", {rounds} rounds"),
+    }
+}
+
+fn load(phase: &record::summary::PhaseEntry) -> String {
+    let (from, to) = (format::seconds(phase.from_s), format::seconds(phase.to_s));
+    let rate = format::trimmed(phase.rate_from);
+    let rate = if phase.rate_from == phase.rate_to {
+        rate
+    } else {
+        format!("{rate} → {}", format::trimmed(phase.rate_to))
+    };
+    format!("{} ({from} to {to}): {rate} requests/s.", phase.name)
+}
+
+fn figure(chart: &Chart, svg: &str) -> Markup {
+    // Inside HTML the namespace is known, and a page without addresses is seen to be self-contained.
+    let svg = svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    html! {
+        figure id=(chart.name) {
+            // The picture has its title too; this one is for those who go from heading to heading.
+            h3.unseen { (chart.title) }
+            div.card tabindex="0" { (PreEscaped(svg)) }
+            figcaption {
+                (chart.reading)
+                @if let Some(left_out) = &chart.left_out { " " strong { (left_out) } }
+            }
+        }
+    }
+}
