@@ -127,11 +127,6 @@ impl Backend {
         })
     }
 
-    /// The bytes of the body of a good answer.
-    pub(crate) fn response_bytes(&self) -> usize {
-        self.state.borrow().behaviour.model().response_bytes as usize
-    }
-
     /// A new connection, whenever the backend listens.
     pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
         let mut state = self.state.borrow_mut();

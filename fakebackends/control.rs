@@ -16,15 +16,14 @@ use axum::{Json, Router};
 use base::{Clock, Time, time};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
-use workload::{FaultChange, FaultKind};
+use workload::{FaultChange, FaultKind, MAX_CHANGES};
 
 use crate::counters::Counters;
 use crate::running::Started;
 use crate::worker::Command;
 
-/// The longest body of a request: some ten times a plan of [`workload::MAX_CHANGES`] split over
-/// its backends would be longer, but no scenario that a person writes comes near.
-const MAX_BODY_BYTES: usize = 16 << 20;
+/// The longest body of a request: room for the longest plan, at 256 bytes a change with a long name.
+const MAX_BODY_BYTES: usize = MAX_CHANGES * 256;
 
 /// What one backend counts. `/health` is left out everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,12 +249,16 @@ async fn plan(State(api): State<Arc<Api>>, body: Bytes) -> Response {
     let parsed = serde_json::from_slice(&body).map_err(|error| {
         format!(r#"{error}; give {{"changes": [{{"backend": "a-1", "kind": "crash"}}]}}"#)
     });
-    match parsed.and_then(|request| api.resolve(request)) {
-        Ok(shares) => {
-            api.command(shares, Command::Plan).await;
-            StatusCode::NO_CONTENT.into_response()
-        }
-        Err(error) => refuse(StatusCode::BAD_REQUEST, error),
+    let shares = match parsed.and_then(|request| api.resolve(request)) {
+        Ok(shares) => shares,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+    };
+    if api.command(shares, Command::Plan).await {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        let error =
+            format!("more than {MAX_CHANGES} changes would be planned; DELETE /v1/faults first");
+        refuse(StatusCode::CONFLICT, error)
     }
 }
 
@@ -301,13 +304,13 @@ impl Api {
         Ok(shares)
     }
 
-    /// Sends a command to each of these workers and waits until all have obeyed. A worker that has
-    /// ended takes the process with it, so nobody is left to be told.
+    /// Sends a command to each of these workers, waits for all, and says whether all have obeyed. A
+    /// worker that has ended takes the process with it, so nobody is left to be told.
     async fn command<T>(
         &self,
         shares: BTreeMap<usize, T>,
-        command: impl Fn(T, oneshot::Sender<()>) -> Command,
-    ) {
+        command: impl Fn(T, oneshot::Sender<bool>) -> Command,
+    ) -> bool {
         let mut obeyed = Vec::new();
         for (worker, share) in shares {
             let (done, heard) = oneshot::channel();
@@ -315,8 +318,10 @@ impl Api {
                 obeyed.push(heard);
             }
         }
+        let mut all = true;
         for heard in obeyed {
-            let _ = heard.await;
+            all &= heard.await.unwrap_or(false);
         }
+        all
     }
 }

@@ -66,6 +66,10 @@ pub enum StartError {
 
 /// What may help against an address that cannot be listened on.
 fn remedy(error: &io::Error) -> &'static str {
+    // std has no kind of its own for it.
+    if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MFILE) {
+        return "; raise the limit of open files (`ulimit -n`)";
+    }
     match error.kind() {
         io::ErrorKind::AddrInUse => "; choose another port, or 0 for any free one",
         io::ErrorKind::AddrNotAvailable => "; choose an address of this machine",

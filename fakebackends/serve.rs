@@ -54,12 +54,12 @@ struct Stock {
     body: Bytes,
 }
 
-/// Serves a backend's connections, for ever.
-pub(crate) async fn accept(backend: Rc<Backend>) -> Infallible {
+/// Serves a backend's connections, for ever. `bytes` are at least as many as its answers need.
+pub(crate) async fn accept(backend: Rc<Backend>, bytes: Bytes) -> Infallible {
     let stock = Rc::new(Stock {
         // A name that is no header value (config allows letters, digits and - _) is left out.
         name: HeaderValue::from_str(&backend.name).unwrap_or(HeaderValue::from_static("")),
-        body: vec![b'x'; backend.response_bytes()].into(),
+        body: bytes,
         backend,
     });
     loop {

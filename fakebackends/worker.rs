@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Time};
+use bytes::Bytes;
 use config::backends::BackendConfig;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
-use workload::FaultChange;
+use workload::{FaultChange, MAX_CHANGES};
 
 use crate::backend::Backend;
 use crate::counters::Counters;
@@ -38,12 +39,13 @@ pub(crate) struct Setup {
     pub(crate) stop: watch::Receiver<bool>,
 }
 
-/// What the control API asks of a worker; each is acknowledged when it has taken effect.
+/// What the control API asks of a worker; it hears when that has taken effect, or that it will not.
 pub(crate) enum Command {
-    /// More faults, each at its time; those whose time has come begin or end at once.
-    Plan(Vec<FaultChange>, oneshot::Sender<()>),
+    /// More faults, each at its time; those whose time has come begin or end at once. Refused when
+    /// more than [`MAX_CHANGES`] would be planned.
+    Plan(Vec<FaultChange>, oneshot::Sender<bool>),
     /// No faults any more, planned or active.
-    Clear(oneshot::Sender<()>),
+    Clear(oneshot::Sender<bool>),
 }
 
 struct Worker {
@@ -66,6 +68,9 @@ pub(crate) fn run(setup: Setup, started: Started) -> io::Result<()> {
         let Setup { clock, seed, backends, mut commands, mut stop } = setup;
         // One key for each backend, and the last one for the plan.
         let timer = Rc::new(Timer::new(clock, backends.len() + 1)?);
+        // One body for all answers: each takes as much of it as it needs.
+        let longest = backends.iter().map(|(config, ..)| config.model.response_bytes).max();
+        let bytes = Bytes::from(vec![b'x'; longest.unwrap_or(0) as usize]);
         let mut serving = Vec::new();
         for (key, (config, listener, counters)) in backends.into_iter().enumerate() {
             let place = (Rc::clone(&timer), key);
@@ -73,7 +78,7 @@ pub(crate) fn run(setup: Setup, started: Started) -> io::Result<()> {
             serving.push(Rc::new(backend));
         }
         for backend in &serving {
-            tokio::task::spawn_local(serve::accept(Rc::clone(backend)));
+            tokio::task::spawn_local(serve::accept(Rc::clone(backend), bytes.clone()));
         }
         let worker = Worker { clock, timer, backends: serving, plan: RefCell::default() };
         started();
@@ -97,27 +102,30 @@ impl Worker {
     }
 
     fn handle_command(&self, command: Command) {
-        let acknowledge = match command {
-            Command::Plan(changes, acknowledge) => {
-                let mut plan = self.plan.borrow_mut();
-                let next = plan.keys().map(|&(_, seq)| seq + 1).max().unwrap_or(0);
-                plan.extend((next..).zip(changes).map(|(seq, change)| ((change.at, seq), change)));
-                drop(plan);
-                self.play();
-                acknowledge
-            }
+        let (acknowledge, obeyed) = match command {
+            Command::Plan(changes, acknowledge) => (acknowledge, self.plan(changes)),
             Command::Clear(acknowledge) => {
                 self.plan.borrow_mut().clear();
                 for backend in &self.backends {
                     backend.clear_faults();
                     open(backend);
                 }
-                self.play();
-                acknowledge
+                (acknowledge, true)
             }
         };
+        self.play();
         // Whoever asked may have left.
-        let _ = acknowledge.send(());
+        let _ = acknowledge.send(obeyed);
+    }
+
+    fn plan(&self, changes: Vec<FaultChange>) -> bool {
+        let mut plan = self.plan.borrow_mut();
+        let fits = plan.len() + changes.len() <= MAX_CHANGES;
+        if fits {
+            let next = plan.keys().map(|&(_, seq)| seq + 1).max().unwrap_or(0);
+            plan.extend((next..).zip(changes).map(|(seq, change)| ((change.at, seq), change)));
+        }
+        fits
     }
 
     /// Plays the faults whose time has come, and waits for the next.

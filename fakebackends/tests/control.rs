@@ -48,6 +48,33 @@ fn bad_input_gets_400_with_the_place_and_the_remedy_and_changes_nothing() {
 }
 
 #[test]
+fn a_plan_has_a_limit() {
+    let lab = start(vec![model(Duration::ZERO)]);
+    let hour = 3_600_000_000_000_u64;
+    let change = format!(r#"{{"at_ns":{hour},"backend":"a-1","kind":"crash"}}"#);
+    let plan = |changes: usize| {
+        let changes = vec![change.as_str(); changes].join(",");
+        lab.control("POST", "/v1/faults", &format!(r#"{{"changes":[{changes}]}}"#)).status
+    };
+    assert_eq!(plan(workload::MAX_CHANGES + 1), 409);
+    assert_eq!(plan(workload::MAX_CHANGES), 204);
+    assert_eq!(plan(1), 409);
+    assert_eq!(lab.control("DELETE", "/v1/faults", "").status, 204);
+    assert_eq!(plan(1), 204);
+}
+
+#[test]
+fn the_readmes_example_is_a_configuration() {
+    let readme = include_str!("../README.md");
+    let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let no_files = |name: &str| Err(std::io::Error::other(name.to_owned()));
+    let config = config::BackendsConfig::parse("README.md", example.expect("one"), &no_files)
+        .expect("what the README shows works");
+    let names: Vec<&str> = config.backends.iter().map(|backend| backend.name.as_str()).collect();
+    assert_eq!(names, ["a-1", "a-2", "a-3"]);
+}
+
+#[test]
 fn other_paths_and_methods_are_refused() {
     let lab = start(vec![model(Duration::ZERO)]);
     for (method, path, status) in

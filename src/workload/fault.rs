@@ -78,10 +78,9 @@ pub struct FaultPlan {
     pub changes: Vec<FaultChange>,
 }
 
-/// The most changes that a plan holds: a flap of tiny period must not eat the memory. A million
-/// changes are far more than a run can show; whoever reads scenarios refuses above it, by
-/// [`FaultPlan::size`].
-pub const MAX_CHANGES: usize = 1_000_000;
+/// The most changes that a plan holds: a flap of tiny period must not eat the memory. It is far more
+/// than a run can show; whoever reads scenarios refuses above it, by [`FaultPlan::size`].
+pub const MAX_CHANGES: usize = 100_000;
 
 impl FaultPlan {
     /// Resolves faults into changes; `fault` is the index in `faults`. `warmup` shifts them to the
@@ -164,6 +163,24 @@ impl Fault {
                     (at, Some((at + down).min(own_end.unwrap_or(Time::MAX))), kind.clone())
                 }
             })
+    }
+}
+
+impl FaultChange {
+    /// Kind and detail of its line in events.csv: "slow", "3 times slower"; "slow_end", "".
+    pub fn words(&self) -> (String, String) {
+        let word = self.kind.word();
+        if !self.begins {
+            return (format!("{word}_end"), String::new());
+        }
+        let detail = match &self.kind {
+            FaultKind::Slow { factor, .. } => format!("{factor} times slower"),
+            FaultKind::Errors { status, ratio, .. } => {
+                format!("status {status} for {} % of the requests", ratio * 100.0)
+            }
+            _ => String::new(),
+        };
+        (word.into(), detail)
     }
 }
 
