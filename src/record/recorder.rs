@@ -293,24 +293,8 @@ impl Recorder {
                 span.finish(&windows, retries)
             })
             .collect::<Vec<Tally>>();
-        let clipped = clipped(&tallies[0]);
-        let mut notes = Vec::new();
-        if clipped > 0 {
-            notes.push(("clipped", format!("{clipped} durations above 1000000 s: percentiles show the limit, mean and maximum the truth")));
-        }
-        if self.requests_left_out > 0 {
-            let left_out = self.requests_left_out;
-            notes.push(("requests_left_out", format!("requests.csv ends after {MAX_KEPT_REQUESTS} rows; {left_out} more are counted everywhere else")));
-        }
-        for (kind, detail) in notes {
-            self.events.push(EventRow {
-                at: self.grid.origin() + Duration::from_nanos(duration_ns),
-                source: "lab".to_owned(),
-                subject: String::new(),
-                kind: kind.to_owned(),
-                detail,
-            });
-        }
+        let end = self.grid.origin() + Duration::from_nanos(duration_ns);
+        self.events.extend(notes(&tallies[0], self.requests_left_out, end));
         self.events.sort_by_key(|event| event.at);
         self.requests.sort_by_key(|exchange| exchange.request);
         TrialRecord {
@@ -330,6 +314,23 @@ impl Recorder {
     }
 }
 
-fn clipped(whole: &Tally) -> u64 {
-    whole.latency.clipped() + whole.dispatch.clipped() + whole.failed.clipped()
+/// What the record itself had to leave out, said where events are read.
+fn notes(whole: &Tally, requests_left_out: u64, at: Time) -> impl Iterator<Item = EventRow> {
+    let clipped = whole.latency.clipped() + whole.dispatch.clipped() + whole.failed.clipped();
+    let clipped = (clipped > 0).then(|| {
+        let detail = "durations above 1000000 s: percentiles show the limit, mean and maximum \
+                      the truth";
+        ("clipped", format!("{clipped} {detail}"))
+    });
+    let left_out = (requests_left_out > 0).then(|| {
+        let detail = "more requests are counted everywhere but in requests.csv, which ends after";
+        ("requests_left_out", format!("{requests_left_out} {detail} {MAX_KEPT_REQUESTS} rows"))
+    });
+    clipped.into_iter().chain(left_out).map(move |(kind, detail)| EventRow {
+        at,
+        source: "lab".to_owned(),
+        subject: String::new(),
+        kind: kind.to_owned(),
+        detail,
+    })
 }

@@ -1,181 +1,16 @@
-//! A run folder from the first row to the loaded run, and what becomes of a damaged one.
+//! A run folder from the first row to the loaded run.
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use base::{FailureKind, Outcome, Time};
+use base::{Outcome, Time};
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use record::{
-    About, BackendSample, EventRow, Exchange, Expectation, Harness, Limit, Metric, PhaseSpan, Plan,
-    ProcessTotals, Recorder, ResourceSample, Run, RunWriter, Sample, Span, Summary, TrialRecord,
-};
-
-const SECOND: Duration = Duration::from_secs(1);
-const WARMUP: Duration = Duration::from_secs(2);
-
-fn span(from: u64, to: u64) -> Span {
-    Span { from: Duration::from_secs(from), to: Duration::from_secs(to) }
-}
-
-fn plan(variant: &str, round: u32) -> Plan {
-    Plan {
-        variant: variant.to_owned(),
-        parameters: vec![("proxy.strategy".to_owned(), variant.to_owned())],
-        subject: "lab".to_owned(),
-        round,
-        warmup: WARMUP,
-        phases: vec![
-            PhaseSpan { name: "steady".to_owned(), span: span(0, 2), rate: (100.0, 100.0) },
-            PhaseSpan { name: "burst".to_owned(), span: span(2, 4), rate: (100.0, 100.0) },
-        ],
-        window: SECOND,
-        backends: vec!["a-1".to_owned(), "a-2".to_owned()],
-        spans: vec![span(2, 4)],
-        keep_requests: true,
-    }
-}
-
-/// Four seconds at 100 requests/s: mostly 20 ms, longer in later rounds, one in fifty fails.
-fn recorder(variant: &str, round: u32) -> Recorder {
-    let mut recorder = Recorder::new(plan(variant, round));
-    for request in 0..600u64 {
-        let intended = Time::ZERO + Duration::from_millis(request * 10);
-        let is_bad = request % 50 == 7;
-        let lasts = match is_bad {
-            true => Duration::from_secs(1),
-            false => Duration::from_micros(20_000 * u64::from(round) + request % 7 * 1000),
-        };
-        recorder.begin(intended);
-        recorder.end(&Exchange {
-            request,
-            intended,
-            sent: Some(intended + Duration::from_micros(50)),
-            ended: intended + lasts,
-            outcome: match is_bad {
-                true => Outcome::Failed(FailureKind::Timeout),
-                false => Outcome::Ok,
-            },
-            status: (!is_bad).then_some(200),
-            backend: Some((request % 2) as u32),
-        });
-    }
-    for window in 0..=5u64 {
-        recorder.sample(Sample {
-            at: Time::ZERO + WARMUP + SECOND * window as u32,
-            retries: Some(window),
-            backends: vec![
-                BackendSample { requests: 100 + window * 60, max_in_flight: 3, ..ready() },
-                BackendSample { requests: 100 + window * 40, max_in_flight: 2, ..ready() },
-            ],
-        });
-    }
-    recorder.event(EventRow {
-        at: Time::ZERO + WARMUP + Duration::from_millis(1500),
-        source: "scenario".to_owned(),
-        subject: "a-2".to_owned(),
-        kind: "crash".to_owned(),
-        detail: "said \"bye\",\nand left".to_owned(),
-    });
-    recorder
-}
-
-fn ready() -> BackendSample {
-    BackendSample { state: "ready".to_owned(), ..BackendSample::default() }
-}
-
-fn live(variant: &str, round: u32) -> TrialRecord {
-    let mut recorder = recorder(variant, round);
-    for window in 1..=4 {
-        recorder.resources(ResourceSample {
-            at: Time::ZERO + WARMUP + SECOND * window,
-            process: "proxy".to_owned(),
-            cpu_percent: Some(12.5),
-            rss_bytes: Some(8 << 20),
-            disk_read_bytes: Some(0),
-            disk_written_bytes: None,
-            net_rx_bytes: None,
-            net_tx_bytes: None,
-            fds: Some(9),
-            threads: Some(2),
-        });
-    }
-    recorder.process_totals(ProcessTotals {
-        process: "proxy".to_owned(),
-        cpu_seconds: 0.04,
-        rss_peak_bytes: 9 << 20,
-    });
-    recorder.harness(Harness::default());
-    recorder.finish()
-}
-
-fn about(engine: &str) -> About {
-    About {
-        scenario: "failover".to_owned(),
-        question: "How many fail?".to_owned(),
-        scenario_text: "name = \"failover\"\n".to_owned(),
-        engine: engine.to_owned(),
-        seed: 1,
-        overrides: vec!["seed=1".to_owned()],
-        command_line: vec!["lab".to_owned(), "run".to_owned()],
-        versions: vec![("lab".to_owned(), "0.1.0".to_owned())],
-        host: vec![("cores".to_owned(), "2".to_owned())],
-        git_revision: None,
-        started: "2026-01-02T03:04:05Z".to_owned(),
-    }
-}
-
-fn expectation(metric: &str, span: Span, variant: Option<&str>, limit: Limit) -> Expectation {
-    Expectation {
-        metric: Metric::parse(metric).expect("known"),
-        span,
-        variant: variant.map(str::to_owned),
-        limit,
-        place: "failover.toml:41".to_owned(),
-    }
-}
-
-/// Two variants, two rounds, in the order of play.
-fn write(folder: &Path, engine: &str) -> Summary {
-    let mut writer = RunWriter::create(folder).expect("a new folder");
-    for round in [1, 2] {
-        for variant in ["round_robin", "p2c, 2"] {
-            let record = match engine {
-                "live" => live(variant, round),
-                _ => recorder(variant, round).finish(),
-            };
-            writer.trial(record).expect("writable");
-        }
-    }
-    let expectations = [
-        expectation("failed_ratio", span(0, 4), None, Limit::Below(0.05)),
-        expectation("latency.p99", span(2, 4), Some("p2c, 2"), Limit::Below(30.0)),
-        expectation("ok", span(0, 4), Some("never played"), Limit::Above(0.0)),
-    ];
-    let summary = writer.finish(&about(engine), &expectations, false).expect("writable");
-    writer.seal(&about(engine)).expect("writable");
-    summary
-}
-
-fn temporary() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
-
-fn read(folder: &Path, file: &str) -> String {
-    fs::read_to_string(folder.join(file)).expect("it was written")
-}
-
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(folder).expect("there").map(|entry| entry.expect("readable"));
-    entries
-        .map(|entry| {
-            let name = entry.file_name().into_string().expect("ASCII");
-            (name, fs::read(entry.path()).expect("readable"))
-        })
-        .collect()
-}
+use record::{Exchange, Harness, Run, RunWriter};
+use support::{SECOND, WARMUP, about, files, live, read, recorder, temporary, write};
 
 #[test]
 fn what_is_written_is_what_is_loaded() {
@@ -409,144 +244,6 @@ fn the_manifest_has_every_file_that_lies_there_when_it_is_sealed() {
 }
 
 #[test]
-fn an_edited_value_is_taken_and_named() {
-    let folder = temporary();
-    write(folder.path(), "live");
-    let path = folder.path().join("timeline.csv");
-    let text = read(folder.path(), "timeline.csv");
-    fs::write(
-        &path,
-        text.replacen("round_robin,1,0.0,100,100,98,2,", "round_robin,1,0.0,100,100,97,3,", 1),
-    )
-    .expect("writable");
-    let run = Run::load(folder.path()).expect("still whole");
-    assert_eq!(run.edited, ["timeline.csv"]);
-    assert_eq!((run.timeline[0].ok, run.timeline[0].failed), (97, 3));
-}
-
-/// A way to damage a run folder.
-type Damage = fn(&Path);
-
-fn edit(folder: &Path, file: &str, change: impl Fn(&str) -> String) {
-    let text = read(folder, file);
-    let changed = change(&text);
-    assert_ne!(text, changed, "the damage must be one");
-    fs::write(folder.join(file), changed).expect("writable");
-}
-
-fn keep_lines(text: &str, count: usize) -> String {
-    text.lines().take(count).map(|line| format!("{line}\n")).collect()
-}
-
-#[test]
-fn a_damaged_folder_is_an_error_with_file_line_and_remedy() {
-    let cases: [(&str, Damage, &str); 16] = [
-        (
-            "cut between rows",
-            |f| edit(f, "timeline.csv", |t| keep_lines(t, 7)),
-            "timeline.csv:7: the file ends here, 17 lines were written; restore the file",
-        ),
-        (
-            "cut within a row",
-            |f| edit(f, "timeline.csv", |t| t[..t.len() - 30].to_owned()),
-            "timeline.csv:16: the file ends here, 17 lines were written",
-        ),
-        (
-            "one byte short",
-            |f| edit(f, "spectrum.csv", |t| t[..t.len() - 1].to_owned()),
-            "spectrum.csv:",
-        ),
-        (
-            "an empty file",
-            |f| edit(f, "events.csv", |_| String::new()),
-            "events.csv:1: the file ends here, 9 lines were written",
-        ),
-        (
-            "a cell that is no number",
-            |f| edit(f, "timeline.csv", |t| t.replacen(",100,100,", ",1oo,100,", 1)),
-            "timeline.csv:2: intended: \"1oo\" will not do: invalid digit",
-        ),
-        (
-            "a number that is none",
-            |f| edit(f, "timeline.csv", |t| t.replacen(",1.0,", ",NaN,", 1)),
-            "timeline.csv:3: a number here is not finite",
-        ),
-        (
-            "a cell too many",
-            |f| edit(f, "backends.csv", |t| t.replacen(",ready\n", ",ready,1\n", 1)),
-            "backends.csv:2: there are 10 cells, and 9 columns",
-        ),
-        (
-            "a column renamed",
-            |f| edit(f, "backends.csv", |t| t.replacen("share", "part", 1)),
-            "backends.csv:1: the columns are \"variant,round,t_s,backend,requests,part,",
-        ),
-        (
-            "a variant nobody knows",
-            |f| edit(f, "spectrum.csv", |t| t.replacen("round_robin", "rr", 1)),
-            "spectrum.csv:2: there is no variant \"rr\" in summary.json",
-        ),
-        (
-            "a file missing",
-            |f| fs::remove_file(f.join("events.csv")).expect("there"),
-            "events.csv: it is missing; restore the file from a copy, or run the scenario again",
-        ),
-        (
-            "half a summary",
-            |f| edit(f, "summary.json", |t| t[..t.len() / 2].to_owned()),
-            "summary.json:",
-        ),
-        (
-            "a summary of another shape",
-            |f| edit(f, "summary.json", |t| t.replacen("\"schema\": 1", "\"schema\": 9", 1)),
-            "summary.json: schema 9 is not the one that this lab reads (1)",
-        ),
-        (
-            "half a manifest",
-            |f| edit(f, "manifest.json", |t| t[..t.len() / 2].to_owned()),
-            "manifest.json:",
-        ),
-        (
-            "somebody else's manifest",
-            |f| edit(f, "manifest.json", |t| t.replacen("lab run", "web app", 1)),
-            "manifest.json: it is not a run's",
-        ),
-        (
-            "no manifest",
-            |f| fs::remove_file(f.join("manifest.json")).expect("there"),
-            "manifest.json: it is missing, so this is no run folder",
-        ),
-        (
-            "not a number of processes",
-            |f| edit(f, "resources.csv", |t| t.replacen(",9,2\n", ",nine,2\n", 1)),
-            "resources.csv:2: fds: \"nine\" will not do",
-        ),
-    ];
-    for (name, damage, expected) in cases {
-        let folder = temporary();
-        write(folder.path(), "live");
-        damage(folder.path());
-        let error = Run::load(folder.path()).expect_err(name).to_string();
-        let start = format!("{}/{expected}", folder.path().display());
-        assert!(error.starts_with(&start), "{name}: {error}");
-    }
-}
-
-#[test]
-fn a_run_that_was_killed_says_so_and_has_kept_its_trials() {
-    let folder = temporary();
-    let mut writer = RunWriter::create(folder.path()).expect("new");
-    writer.trial(live("default", 1)).expect("writable");
-    drop(writer);
-    assert_eq!(read(folder.path(), "timeline.csv").lines().count(), 1 + 4);
-    let error = Run::load(folder.path()).expect_err("no summary").to_string();
-    assert!(error.contains("manifest.json: the run was killed"), "{error}");
-    let error = Run::load(&folder.path().join("nowhere")).expect_err("missing").to_string();
-    assert!(error.contains("nowhere: there is no such folder"), "{error}");
-    RunWriter::create(folder.path()).expect("its folder can be used again");
-}
-
-#[test]
 fn a_folder_is_made_with_its_parents_and_never_emptied_of_what_is_not_ours() {
     let base = temporary();
     let folder = base.path().join("reports/failover/now");
@@ -622,4 +319,30 @@ fn the_worst_trial_decides_and_interruption_wins() {
     writer.seal(&about("live")).expect("writable");
     assert_eq!((summary.verdict.as_str(), summary.variants.len()), ("interrupted", 0));
     Run::load(folder.path()).expect("an empty run is one");
+}
+
+#[test]
+fn what_the_record_had_to_leave_out_is_an_event() {
+    let folder = temporary();
+    let mut writer = RunWriter::create(folder.path()).expect("new");
+    let mut endless = recorder("default", 1);
+    let intended = Time::ZERO + WARMUP;
+    endless.begin(intended);
+    endless.end(&Exchange {
+        request: 600,
+        intended,
+        sent: Some(intended),
+        ended: intended + Duration::from_secs(2_000_000),
+        outcome: Outcome::Ok,
+        status: Some(200),
+        backend: None,
+    });
+    writer.trial(endless.finish()).expect("writable");
+    let summary = writer.finish(&about("sim"), &[], false).expect("writable");
+    let run = Run::load(folder.path()).expect("whole");
+    let last = run.events.last().expect("the crash, and this");
+    assert_eq!((last.source.as_str(), last.kind.as_str(), last.t_s), ("lab", "clipped", 4.0));
+    assert!(last.detail.starts_with("1 durations above 1000000 s"), "{}", last.detail);
+    let latency = summary.variants[0].latency_ms;
+    assert_eq!(latency.max, Some(2e9), "the maximum is exact all the same");
 }
