@@ -112,8 +112,8 @@ fn perform(
         Ok::<_, Error>((generator.join(), observed))
     })?;
     let report = loaded.map_err(|_| Error::Panicked("load generator"))?;
-    let mut seen = observed?;
-    let died = seen.died.take();
+    let seen = observed?;
+    let died = seen.died.clone();
     let report = match (report, &died) {
         (Ok(report), _) => report,
         // A subject that is gone cannot be loaded; its death is the news.
@@ -149,6 +149,7 @@ fn tell(
         max_stall: report.max_stall,
         late_by_generator: report.late_by_generator,
         waited_for_connection: report.waited_for_connection,
+        own_dispatch_p99: Some(report.own_dispatch_p99),
         ..Harness::default()
     };
     if let [first, .., last] = &seen.readings[..] {
@@ -156,7 +157,11 @@ fn tell(
         let measured = last.at.since(first.at).as_secs_f64();
         harness.generator_cpu =
             if measured > 0.0 { report.cpu.as_secs_f64() / measured } else { 0.0 };
-        gauge::totals(first, last).into_iter().for_each(|totals| recorder.process_totals(totals));
+        // Nobody can ask a dead process what it used in its last moments; totals that leave them
+        // out would be set against requests that they do not cover.
+        if seen.died.is_none() {
+            gauge::totals(first, last).into_iter().for_each(|used| recorder.process_totals(used));
+        }
     }
     for pair in seen.readings.windows(2) {
         let samples = gauge::samples(&pair[0], &pair[1], pair[1].at);
