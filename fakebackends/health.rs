@@ -2,8 +2,7 @@
 //! It must not know sockets.
 
 use std::collections::BTreeMap;
-use std::task::Waker;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use base::Time;
 use workload::HealthAnswer;
