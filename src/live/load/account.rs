@@ -22,7 +22,8 @@ pub struct LoadReport {
     /// Requests that were taken up or, with a connection free, sent more than 1 ms after their
     /// intended time.
     pub late_by_generator: u64,
-    /// Requests that found every connection busy: back-pressure.
+    /// Requests taken up in time that found every connection busy: back-pressure. No request counts
+    /// as both.
     pub waited_for_connection: u64,
     /// The 99th percentile of the delay that is the generator's own doing: to the first byte where
     /// a connection was free, else to the moment when the request joined the queue.
@@ -69,8 +70,9 @@ impl Account {
         }
         let delay = at.since(intended);
         self.own.saturating_record(nanos(delay) / 1000);
-        self.late += u64::from(delay > LATE);
-        self.waited += u64::from(waits);
+        let late = delay > LATE;
+        self.late += u64::from(late);
+        self.waited += u64::from(waits && !late);
     }
 
     /// Reads the thread's CPU time when the measured part begins and ends. To be called on the
@@ -139,7 +141,7 @@ mod tests {
             (11_000, 12_000, false, 0, 0), // just in time
             (11_000, 12_001, false, 1, 0),
             (12_000, 12_100, true, 1, 1), // back-pressure
-            (12_000, 14_000, true, 2, 2), // both
+            (12_000, 14_000, true, 2, 1), // late before it could wait
         ] {
             account.handle_request(us(intended), us(at), waits);
             let report = account.report(Openings::default());
