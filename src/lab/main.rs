@@ -1,2 +1,39 @@
-//! The binary: parse, call, print.
-fn main() {}
+//! The binary: parse, call, print. Every command has its file in `commands/`; exit codes are
+//! decided in `exit`. It must not measure, decide or draw.
+
+mod cli;
+mod commands;
+mod exit;
+mod host;
+mod progress;
+mod signals;
+mod stamp;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Validate(args) => commands::validate::validate(&args),
+        Command::Report(args) => commands::report::report(&args),
+        Command::List(args) => commands::list::list(&args),
+        Command::Proxy(args) => commands::proxy::proxy(&args),
+        Command::Backends(args) => commands::backends::backends(&args),
+        Command::Doctor(args) => commands::doctor::doctor(&args),
+        Command::Completions(args) => commands::completions::completions(&args),
+        Command::BenchLoad(args) => commands::bench_load::bench_load(&args),
+    };
+    let exit = result.unwrap_or_else(|failure| {
+        for line in &failure.lines {
+            anstream::eprintln!("{line}");
+        }
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}

@@ -1,0 +1,205 @@
+//! The command line: what can be written. It must not do any of it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A laboratory for load balancers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lab",
+    version,
+    about = "A laboratory for load balancers: a real proxy, fake backends, honest measurements",
+    after_help = "Start with:  lab run scenarios/failover.toml\n\n\
+        Exit codes:  0 good · 1 internal error · 2 usage · 3 scenario, configuration or run folder\n\
+        invalid, missing or unreadable · 4 environment (port, program, folder that cannot be\n\
+        written, child that died) · 10 an expectation failed · 11 regression · 12 inconclusive ·\n\
+        13 measurement invalid · 129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play scenarios: measure, judge, draw
+    Run(RunArgs),
+    /// Check scenarios without playing them
+    Validate(ValidateArgs),
+    /// Draw the report of a run folder again
+    Report(ReportArgs),
+    /// What there is to use, or what has been run
+    List(ListArgs),
+    /// The load balancer by itself
+    Proxy(ProxyArgs),
+    /// The fake backends by themselves
+    Backends(BackendsArgs),
+    /// Is this machine fit for live runs?
+    Doctor(DoctorArgs),
+    /// Completions for a shell, to be sourced
+    Completions(CompletionsArgs),
+    /// One generator against one URL, for `make bench`
+    #[command(hide = true)]
+    BenchLoad(BenchLoadArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    lab run scenarios/failover.toml\n  \
+    lab run scenarios/strategies.toml --engine sim --seed 7\n  \
+    lab run scenarios/failover.toml --set proxy.retry.attempts=1 --out reports/no-retry\n  \
+    lab run scenarios/baseline.toml --vary proxy.strategy=round_robin,p2c --rounds 5")]
+pub(crate) struct RunArgs {
+    /// Scenario files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Real processes and sockets, or virtual time [default: the scenario's]
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<EngineArg>,
+    /// What stands between load and backends: lab, direct [default: the scenario's]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) proxy: Option<String>,
+    /// Who generates the load: builtin [default: the scenario's]
+    #[arg(long, value_name = "GENERATOR")]
+    pub(crate) load: Option<String>,
+    /// Replace a value of the scenario, for example load.phases.steady.rate=200
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Play every one of these values, for example proxy.strategy=random,p2c
+    #[arg(long, value_name = "KEY=A,B,C")]
+    pub(crate) vary: Vec<String>,
+    /// The seed of arrivals, sizes and choices [default: the scenario's]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// How often to play each variant [default: the scenario's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: Option<u32>,
+    /// Simulated trials at the same time [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// The run folder, exactly; with several files one subfolder each [default: reports/NAME/TIME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print summary.json instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress, only results and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// Open the report when it is there
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineArg {
+    /// Processes and sockets, wall clock
+    Live,
+    /// Virtual time, the same seed giving the same bytes
+    Sim,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Scenario files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// A run folder
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Open the report when it is there
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// What to list
+    #[arg(value_enum)]
+    pub(crate) what: ListWhat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListWhat {
+    /// The scenario files below scenarios/
+    Scenarios,
+    /// The strategies with their parameters
+    Strategies,
+    /// The faults that a scenario can play
+    Faults,
+    /// The run folders below reports/
+    Runs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProxyArgs {
+    /// proxy.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Check the file and stop
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) child: ChildArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackendsArgs {
+    /// backends.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) child: ChildArgs,
+}
+
+/// What a conductor tells its children; nobody else needs it.
+#[derive(Debug, Args)]
+pub(crate) struct ChildArgs {
+    /// Time zero of the run, in nanoseconds of CLOCK_MONOTONIC
+    #[arg(long, hide = true, value_name = "NS")]
+    pub(crate) epoch: Option<u64>,
+    /// A pipe whose end means that the parent is gone
+    #[arg(long, hide = true, value_name = "FD")]
+    pub(crate) lifeline: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchLoadArgs {
+    /// http://127.0.0.1:PORT/PATH
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Connections
+    #[arg(long, default_value_t = 50)]
+    pub(crate) connections: u32,
+    /// Seconds
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) duration: f64,
+    /// Requests a second, open loop; without it closed loop
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

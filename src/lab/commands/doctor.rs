@@ -1,0 +1,184 @@
+//! `lab doctor`: is this machine fit for live runs? It must not change anything but its own limits.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+use rustix::process::{Resource, getrlimit};
+
+use crate::cli::DoctorArgs;
+use crate::exit::{Exit, Failure};
+
+/// What a check found.
+enum Finding {
+    /// As it should be.
+    Fine(String),
+    /// Runs will work, with this limit.
+    Limited(String),
+    /// Live runs will not work until this is done.
+    Broken(String),
+}
+
+use Finding::{Broken, Fine, Limited};
+
+/// One look at the machine.
+type Check = fn() -> Finding;
+
+/// Prints what each check found; exit 4 when a live run cannot work.
+pub(crate) fn doctor(_: &DoctorArgs) -> Result<Exit, Failure> {
+    let checks: [(&str, Check); 8] = [
+        ("cores", cores),
+        ("file descriptors", descriptors),
+        ("ephemeral ports", ports),
+        ("loopback", loopback),
+        ("timers", timers),
+        ("stolen CPU", steal),
+        ("reports folder", reports),
+        ("Artillery", artillery),
+    ];
+    let mut exit = Exit::Good;
+    for (name, check) in checks {
+        let (colour, mark, text) = match check() {
+            Fine(text) => (AnsiColor::Green, "✓", text),
+            Limited(text) => (AnsiColor::Yellow, "!", text),
+            Broken(text) => {
+                exit = Exit::Environment;
+                (AnsiColor::Red, "✗", text)
+            }
+        };
+        let style: Style = colour.on_default().bold();
+        anstream::println!("{style}{mark}{style:#} {name}: {text}");
+    }
+    Ok(exit)
+}
+
+fn cores() -> Finding {
+    match thread::available_parallelism().map_or(1, usize::from) {
+        1 => Limited(
+            "1; generator, proxy and backends will take turns on it. Keep rates low: some tens a second"
+                .into(),
+        ),
+        n @ 2..=3 => Limited(format!(
+            "{n}; generator, proxy and backends share them. Compare strategies, do not quote limits"
+        )),
+        n => Fine(n.to_string()),
+    }
+}
+
+/// Generator, proxy (both sides) and backends at the default `max_connections`, with room to spare.
+const WANTED_DESCRIPTORS: u64 = 16_384;
+
+fn descriptors() -> Finding {
+    let limit = getrlimit(Resource::Nofile);
+    match limit.maximum {
+        Some(hard) if hard < WANTED_DESCRIPTORS => Limited(format!(
+            "{hard} at most; raise it with `ulimit -Hn {WANTED_DESCRIPTORS}`, or keep connections below {}",
+            hard / 4
+        )),
+        Some(hard) => Fine(format!("up to {hard} a process")),
+        None => Fine("unlimited".into()),
+    }
+}
+
+fn ports() -> Finding {
+    let path = "/proc/sys/net/ipv4/ip_local_port_range";
+    let range = fs::read_to_string(path).ok().and_then(|text| {
+        let mut ends = text.split_whitespace().filter_map(|word| word.parse::<u32>().ok());
+        Some((ends.next()?, ends.next()?))
+    });
+    match range {
+        Some((first, last)) if first < 12_000 => Limited(format!(
+            "{first} to {last}; fake backends listen below the range and need room from 10000 on: \
+             sysctl net.ipv4.ip_local_port_range=\"32768 60999\""
+        )),
+        Some((first, last)) => Fine(format!("{first} to {last}, {} of them", last - first + 1)),
+        None => Limited(format!("{path} cannot be read; backend ports are drawn without it")),
+    }
+}
+
+fn loopback() -> Finding {
+    let tried = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| {
+        let address = listener.local_addr()?;
+        TcpStream::connect_timeout(&address, Duration::from_secs(1))
+    });
+    match tried {
+        Ok(_) => Fine("127.0.0.1 accepts connections".into()),
+        Err(error) => Broken(format!(
+            "127.0.0.1 refuses connections ({error}); bring the interface up: ip link set lo up"
+        )),
+    }
+}
+
+/// Sleeps of this many milliseconds are asked for, to see how late they end.
+const NAPS: u32 = 200;
+
+fn timers() -> Finding {
+    let nap = Duration::from_millis(1);
+    let mut late: Vec<Duration> = (0..NAPS)
+        .map(|_| {
+            let asked = Instant::now();
+            thread::sleep(nap);
+            asked.elapsed().saturating_sub(nap)
+        })
+        .collect();
+    late.sort();
+    let p99 = late[late.len() * 99 / 100];
+    let text = format!("{NAPS} sleeps of 1 ms end at most {p99:.0?} late at p99");
+    if p99 < Duration::from_millis(1) {
+        Fine(text)
+    } else {
+        Limited(format!("{text}; close other programs, or measured tails will show the machine"))
+    }
+}
+
+fn steal() -> Finding {
+    let ticks = || -> Option<(u64, u64)> {
+        let text = fs::read_to_string("/proc/stat").ok()?;
+        let cpu = text.lines().next()?;
+        let ticks: Vec<u64> =
+            cpu.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+        Some((*ticks.get(7)?, ticks.iter().take(8).sum()))
+    };
+    match ticks() {
+        Some((stolen, all)) => {
+            let share = 100.0 * stolen as f64 / all.max(1) as f64;
+            if share < 1.0 {
+                Fine(format!("{share:.2} % since the machine started"))
+            } else {
+                Limited(format!(
+                    "{share:.1} % since the machine started; other guests disturb this one, runs \
+                     may be marked suspect"
+                ))
+            }
+        }
+        None => Limited("/proc/stat cannot be read; runs will not know".into()),
+    }
+}
+
+fn reports() -> Finding {
+    let folder = Path::new("reports");
+    let here = if folder.is_dir() { folder } else { Path::new(".") };
+    let probe = here.join(format!(".lab-doctor-{}", std::process::id()));
+    match fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
+        Ok(()) => Fine(format!("{} can be written", here.display())),
+        Err(error) => Broken(format!(
+            "{} cannot be written ({error}); use `lab run --out DIR` with a folder that can",
+            here.display()
+        )),
+    }
+}
+
+fn artillery() -> Finding {
+    let version = |program: &str| {
+        let output = Command::new(program).arg("--version").output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    match (version("node"), version("npm")) {
+        (Some(node), Some(npm)) => Fine(format!("Node {node} and npm {npm} are there for it")),
+        _ => Limited("Node and npm are missing; the built-in generator needs neither".into()),
+    }
+}

@@ -1,0 +1,14 @@
+//! One file a command. None may know another; what two of them need stands in a file of its own.
+
+pub(crate) mod backends;
+pub(crate) mod bench_load;
+pub(crate) mod child;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod list;
+pub(crate) mod load;
+pub(crate) mod play;
+pub(crate) mod proxy;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod validate;

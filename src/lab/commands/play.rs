@@ -1,0 +1,116 @@
+//! Plays all trials of a scenario, in order or side by side, and hands each record on in order.
+//! It must not judge them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use base::Stop;
+use record::{Recorder, RunWriter, TrialRecord};
+use scenario::{Scenario, Trial};
+
+use crate::exit::{Exit, Failure};
+use crate::progress::Display;
+
+/// One trial after the other, on real processes.
+pub(crate) fn live(
+    scenario: &Scenario,
+    writer: &mut RunWriter,
+    display: &Display,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let exe = std::env::current_exe().map_err(|error| {
+        Failure::environment(format!("lab cannot find its own program: {error}"))
+    })?;
+    for (number, trial) in scenario.trials().iter().enumerate() {
+        let options = live::Options { exe: exe.clone(), logs: logs(writer, number, trial) };
+        let mut recorder = Recorder::new(trial.plan());
+        display.begin(number, trial, recorder.progress());
+        let played = live::play(trial, &mut recorder, stop, &options);
+        keep(writer, recorder.finish())?;
+        display.end(number);
+        played.map_err(|error| {
+            let exit = if error.is_environment() { Exit::Environment } else { Exit::Internal };
+            Failure::new(exit, error.to_string())
+        })?;
+        if stop.is_raised() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn logs(writer: &RunWriter, number: usize, trial: &Trial) -> PathBuf {
+    let name: String = trial
+        .variant
+        .name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
+        .take(40)
+        .collect();
+    writer.folder().join("logs").join(format!("{:02}-{name}-round-{}", number + 1, trial.round))
+}
+
+fn keep(writer: &mut RunWriter, record: TrialRecord) -> Result<(), Failure> {
+    writer.trial(record).map_err(|error| Failure::environment(error.to_string()))
+}
+
+/// Several trials at once, each in a recorder of its own; records are kept in trial order, so the
+/// folder does not depend on the number of threads.
+pub(crate) fn simulated(
+    scenario: &Scenario,
+    jobs: Option<u16>,
+    writer: &mut RunWriter,
+    display: &Display,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let trials = scenario.trials();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = jobs.map_or(cores, usize::from).min(trials.len());
+    let next = AtomicUsize::new(0);
+    // Bounded, so that finished records do not pile up behind a slow one.
+    let (done, finished) = mpsc::sync_channel(jobs);
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (done, next, trials) = (done.clone(), &next, &trials);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(trial) = trials.get(number) else { break };
+                    if stop.is_raised() {
+                        break;
+                    }
+                    let mut recorder = Recorder::new(trial.plan());
+                    display.begin(number, trial, recorder.progress());
+                    let played = sim::play(trial, &mut recorder, stop);
+                    display.end(number);
+                    if done.send((number, played.map(|()| recorder.finish()))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(done);
+        in_order(finished, writer)
+    })
+}
+
+type Played = (usize, Result<TrialRecord, sim::Error>);
+
+/// Keeps records in trial order, however they come in.
+fn in_order(finished: mpsc::Receiver<Played>, writer: &mut RunWriter) -> Result<(), Failure> {
+    let mut early = BTreeMap::new();
+    let mut due = 0;
+    for (number, played) in finished {
+        let record = played.map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+        early.insert(number, record);
+        while let Some(record) = early.remove(&due) {
+            keep(writer, record)?;
+            due += 1;
+        }
+    }
+    // After an interruption a gap may be left: what lies behind it is kept all the same.
+    early.into_values().try_for_each(|record| keep(writer, record))
+}

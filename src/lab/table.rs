@@ -1,0 +1,119 @@
+//! The result in the terminal: a table, the expectations, the verdict. It must not judge.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use record::Summary;
+use record::summary::{Judgement, VariantSummary};
+
+const GREEN: Style = AnsiColor::Green.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const RED: Style = AnsiColor::Red.on_default().bold();
+
+/// Everything that `lab run` prints of a summary, but the report's path.
+pub(crate) fn render(summary: &Summary) -> String {
+    let mut text = format!("{}: {}\n", summary.scenario, summary.question);
+    text.push_str(&figures(summary));
+    text.push('\n');
+    for judgement in &summary.expectations {
+        text.push_str(&expectation(judgement));
+    }
+    text.push_str(&verdict(summary));
+    text
+}
+
+fn figures(summary: &Summary) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    let measured_cpu = summary.variants.iter().any(|v| v.resources.contains_key("proxy"));
+    let mut header = vec![
+        "variant", "requests", "ok", "failed", "rejected", "retries", "rate/s", "p50 ms", "p90 ms",
+        "p99 ms", "max ms",
+    ];
+    if measured_cpu {
+        header.push("proxy CPU µs/req");
+    }
+    table.set_header(header);
+    for variant in &summary.variants {
+        table.add_row(row(variant, measured_cpu));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{table}\n")
+}
+
+fn row(variant: &VariantSummary, measured_cpu: bool) -> Vec<String> {
+    let counts = &variant.counts;
+    let latency = &variant.latency_ms;
+    let mut cells = vec![
+        variant.name.clone(),
+        counts.intended.to_string(),
+        counts.ok.to_string(),
+        (counts.failed + counts.dropped + counts.unfinished).to_string(),
+        counts.rejected.to_string(),
+        counts.retries.map_or_else(|| "–".to_owned(), |retries| retries.to_string()),
+        format!("{:.1}", variant.achieved_rps),
+    ];
+    cells.extend([latency.p50, latency.p90, latency.p99, latency.max].map(milliseconds));
+    if measured_cpu {
+        let proxy = variant.resources.get("proxy").and_then(|entry| entry.cpu_us_per_request);
+        cells.push(proxy.map_or_else(|| "–".to_owned(), |us| format!("{us:.0}")));
+    }
+    cells
+}
+
+fn milliseconds(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1}"))
+}
+
+fn expectation(judgement: &Judgement) -> String {
+    let (style, mark) = if judgement.passed { (GREEN, "✓") } else { (RED, "✗") };
+    let measured = judgement.measured.map_or_else(
+        || "nothing to measure".to_owned(),
+        |value| format!("{}{}", significant(value), if is_time(judgement) { " ms" } else { "" }),
+    );
+    format!(
+        "{style}{mark}{style:#} {} {} in {}, {}: {measured}{}\n",
+        judgement.metric,
+        judgement.limit,
+        judgement.window,
+        judgement.variant,
+        if judgement.passed { String::new() } else { format!("  ({})", judgement.place) },
+    )
+}
+
+fn is_time(judgement: &Judgement) -> bool {
+    record::Metric::parse(&judgement.metric).is_ok_and(|metric| metric.is_duration())
+}
+
+/// About four digits, without an exponent where people would not write one.
+fn significant(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        1000.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        1.0.. => format!("{value:.2}"),
+        _ => format!("{value:.5}"),
+    }
+}
+
+fn verdict(summary: &Summary) -> String {
+    let style = match summary.verdict.as_str() {
+        "valid" => GREEN,
+        "suspect" => YELLOW,
+        _ => RED,
+    };
+    let mut text = format!("Measurement: {style}{}{style:#}\n", summary.verdict);
+    for reason in &summary.reasons {
+        let _ = writeln!(text, "  {reason}");
+    }
+    let failed = summary.expectations.iter().filter(|judgement| !judgement.passed).count();
+    if failed > 0 {
+        let all = summary.expectations.len();
+        let _ = writeln!(text, "{RED}{failed} of {all} expectations failed{RED:#}");
+    }
+    text
+}
