@@ -10,6 +10,8 @@ use crate::timeline::{self, Window, median_of};
 const NEAR: f64 = 1.1;
 /// The p99 of one window is the luck of a few requests; the median of five is not.
 const SMOOTH: usize = 5;
+/// Just before the next fault or the end there are fewer; a single one is believed nothing.
+const LEAST: usize = 2;
 
 /// One fault in one variant.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,8 +90,8 @@ fn back(from_s: f64, after: &[&Window], before: &[f64], horizon: f64) -> Back {
     }
     let near =
         |values: &[f64]| median_of(values.iter().copied()).is_some_and(|m| m <= usual * NEAR);
-    (worst..=p99.len().saturating_sub(SMOOTH))
-        .find(|&i| p99[i] <= usual * NEAR && near(&p99[i..i + SMOOTH]))
+    (worst..=p99.len().saturating_sub(LEAST))
+        .find(|&i| p99[i] <= usual * NEAR && near(&p99[i..p99.len().min(i + SMOOTH)]))
         .map_or(Back::NotWithin(horizon - from_s), |i| {
             Back::After((after[i].from_s - from_s).max(0.0))
         })
@@ -153,6 +155,12 @@ mod tests {
                 Back::After(1.0),
             ),
             ("no good request at all", [&[0.0, 0.0, 0.0][..], &calm].concat(), Back::After(3.0)),
+            ("just before the end", vec![900.0, 900.0, 100.0, 100.0], Back::After(2.0)),
+            (
+                "one good window is no recovery",
+                vec![900.0, 900.0, 900.0, 100.0],
+                Back::NotWithin(4.0),
+            ),
             ("never", vec![900.0; 9], Back::NotWithin(9.0)),
         ] {
             assert_eq!(judged(&after).back, back, "{name}");

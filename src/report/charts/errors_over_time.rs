@@ -75,6 +75,9 @@ fn draw_panel(scene: &mut Scene, panel: &TimePanel, windows: &[Window], retries:
         let middle = f64::midpoint(panel.area.left, panel.area.right);
         let place = (middle, panel.area.top + 14.0);
         let note = "no request failed or was rejected";
+        let half = theme::text_width(note, theme::TEXT) / 2.0 + 6.0;
+        let (corner, other) = ((place.0 - half, place.1 - 9.0), (place.0 + half, place.1 + 9.0));
+        scene.rect(corner, other, theme::PAPER, 0.8);
         scene.text(place, note, theme::TEXT, theme::MUTED, Align::Middle);
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn requests(run: &Run) -> Markup {
                     }
                 }))
                 (left_out(all.len(), MAX_VARIANTS, "variants", "summary.csv"))
-                @for variant in all.iter().take(MAX_VARIANTS) { (failures(variant)) }
+                (failures(&all[..all.len().min(MAX_VARIANTS)]))
             }
         }
     }
@@ -149,16 +149,18 @@ fn request_row(variant: &VariantSummary) -> Markup {
 }
 
 /// How requests failed, where some did.
-fn failures(variant: &VariantSummary) -> Markup {
-    let kinds: Vec<String> = variant
-        .failures
+fn failures(variants: &[VariantSummary]) -> Markup {
+    let kinds = |variant: &VariantSummary| -> Vec<String> {
+        let some = variant.failures.iter().filter(|(_, number)| **number > 0);
+        some.map(|(kind, number)| format!("{kind} {}", count(*number))).collect()
+    };
+    let each: Vec<String> = variants
         .iter()
-        .filter(|(_, number)| **number > 0)
-        .map(|(kind, number)| format!("{kind} {}", count(*number)))
+        .map(|variant| (&variant.name, kinds(variant)))
+        .filter(|(_, kinds)| !kinds.is_empty())
+        .map(|(name, kinds)| format!("{name}: {}", kinds.join(", ")))
         .collect();
-    html! {
-        @if !kinds.is_empty() { p.note { (variant.name) " failed by: " (kinds.join(", ")) "." } }
-    }
+    html! { @if !each.is_empty() { p.note { "Failed by kind: " (each.join("; ")) "." } } }
 }
 
 pub(super) fn latency(run: &Run) -> Markup {
@@ -234,8 +236,8 @@ pub(super) fn recovery(run: &Run) -> Markup {
                         caption {
                             "Failed and rejected: in the windows that the fault touches. p99 before (ms): the median of the windows "
                             "before the first fault. Back: seconds from the fault's beginning to the first window after the worst "
-                            "one from which p99, as the median of five windows, is within 10 % of before. With several rounds, p99 "
-                            "of a window is their median."
+                            "one from which p99, as the median of five windows (fewer just before the next fault or the end), is "
+                            "within 10 % of before. With several rounds, p99 of a window is their median."
                         }
                         (column_heads(&heads))
                         tbody { @for (variant, row) in rows.iter().take(MAX_RECOVERIES) { (recovery_row(variant, row)) } }
