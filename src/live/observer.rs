@@ -69,7 +69,7 @@ pub(crate) async fn observe(
     let stream = stage.events.take();
     let mut events = Vec::new();
     let mut sampler = Sampler::new(stage, trial, schedule)?;
-    let mut died = None;
+    let (mut died, mut lost) = (None, None);
     {
         let mut listening = pin!(listen(stream, schedule.start, &mut events));
         let mut watching = pin!(watch(stage, stop, halt));
@@ -84,7 +84,10 @@ pub(crate) async fn observe(
                     // An error says that the generator's thread is gone: it has ended too.
                     _ = &mut ended, if !all_ended => all_ended = true,
                     name = &mut watching, if !watched => (died, watched) = (name, true),
-                    () = &mut listening, if !all_heard => all_heard = true,
+                    reason = &mut listening, if !all_heard => {
+                        lost = reason.map(|reason| (schedule.now(), reason));
+                        all_heard = true;
+                    }
                 }
             }
         }
@@ -97,6 +100,10 @@ pub(crate) async fn observe(
         }
     }
     events.append(&mut sampler.missed);
+    // A proxy that died tells nothing more, which needs no saying.
+    if let (Some((at, reason)), None) = (lost, &died) {
+        events.push(own_event(at, "events_lost", reason));
+    }
     Ok(Observations { samples: sampler.samples, readings: sampler.readings, events, died })
 }
 
@@ -228,15 +235,15 @@ impl Schedule {
     }
 }
 
-/// The balancer's events as they come; returns when they end.
-async fn listen(stream: Option<Answer>, start: Time, events: &mut Vec<EventRow>) {
-    let Some(mut stream) = stream else { return };
+/// The balancer's events as they come; returns when no more can come, and why.
+async fn listen(stream: Option<Answer>, start: Time, events: &mut Vec<EventRow>) -> Option<String> {
+    let mut stream = stream?;
     let mut parser = Parser::default();
-    let lost = loop {
+    loop {
         let bytes = match stream.more().await {
-            Ok(bytes) if bytes.is_empty() => break "the proxy ended its stream".to_owned(),
+            Ok(bytes) if bytes.is_empty() => return Some("the proxy ended its stream".to_owned()),
             Ok(bytes) => bytes,
-            Err(error) => break error.to_string(),
+            Err(error) => return Some(error.to_string()),
         };
         for data in parser.push(&bytes) {
             match row(&data, "balancer/0", start) {
@@ -245,11 +252,9 @@ async fn listen(stream: Option<Answer>, start: Time, events: &mut Vec<EventRow>)
             }
         }
         if events.len() >= EVENTS_LIMIT {
-            break format!("more than {EVENTS_LIMIT} events");
+            return Some(format!("more than {EVENTS_LIMIT} events"));
         }
-    };
-    let at = events.last().map_or(Time::ZERO, |event| event.at);
-    events.push(own_event(at, "events_lost", lost));
+    }
 }
 
 fn own_event(at: Time, kind: &str, detail: String) -> EventRow {
