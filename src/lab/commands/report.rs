@@ -8,8 +8,7 @@ use crate::exit::{Exit, Failure};
 
 /// Draws the charts and the page of `args.run` again.
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
-    let run = Run::load(&args.run)
-        .map_err(|error| Failure::invalid(format!("{}: {error}", args.run.display())))?;
+    let run = Run::load(&args.run).map_err(|error| Failure::invalid(error.to_string()))?;
     for file in &run.edited {
         anstream::eprintln!(
             "{}: changed since the run; the report shows what stands there now",

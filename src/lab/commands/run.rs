@@ -126,8 +126,7 @@ fn run_one(
 
 /// Draws the folder from its files alone, as `lab report` does.
 fn draw(folder: &Path) -> Result<PathBuf, Failure> {
-    let run = Run::load(folder)
-        .map_err(|error| Failure::new(Exit::Internal, format!("{}: {error}", folder.display())))?;
+    let run = Run::load(folder).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
     report::write(&run, folder).map_err(|error| Failure::environment(error.to_string()))?;
     Ok(folder.join("report.html"))
 }
