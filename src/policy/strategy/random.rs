@@ -29,7 +29,7 @@ impl Strategy for Random {
         let index = match &self.weighted {
             None => rng.below(candidates.len()),
             Some(table) if candidates.is_whole() => table.draw(rng),
-            Some(_) => draw_by_sum(candidates, rng),
+            Some(_) => draw_by_weight(candidates, rng),
         };
         candidates.id(index)
     }
@@ -41,8 +41,8 @@ impl Strategy for Random {
     }
 }
 
-/// For a retry, whose candidates are fewer than the table's: one pass over them.
-fn draw_by_sum(candidates: &Candidates<'_>, rng: &mut Rng) -> usize {
+/// A weighted draw without a table, for a retry, whose candidates are fewer: one pass over them.
+pub(super) fn draw_by_weight(candidates: &Candidates<'_>, rng: &mut Rng) -> usize {
     let total: usize = (0..candidates.len()).map(|i| candidates.weight(i) as usize).sum();
     let mut ticket = rng.below(total);
     for index in 0..candidates.len() {

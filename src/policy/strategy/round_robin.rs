@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 
 use base::{BackendId, RequestMeta, Rng};
 
+use super::random::draw_by_weight;
 use super::{Candidates, Entry, Strategy};
 use crate::pool::Pool;
 
@@ -38,15 +39,14 @@ impl Strategy for RoundRobin {
         candidates: &Candidates<'_>,
         rng: &mut Rng,
     ) -> BackendId {
-        // The first entry does, but for a retry, which passes over those that were tried.
-        for _ in 0..self.cycle.len() {
-            let id = self.cycle[self.position];
-            self.position = (self.position + 1) % self.cycle.len();
-            if candidates.contains(id) {
-                return id;
-            }
+        // A retry takes nobody's turn. If it did, a backend that fails would be left more of the
+        // first attempts the more of them it fails: of two backends in the end all.
+        if !candidates.is_whole() {
+            return candidates.id(draw_by_weight(candidates, rng));
         }
-        candidates.id(rng.below(candidates.len()))
+        let id = self.cycle[self.position];
+        self.position = (self.position + 1) % self.cycle.len();
+        id
     }
 
     /// The new cycle is entered at a random place too: nobody is first after every change, and

@@ -7,7 +7,10 @@
 mod support;
 
 use base::{BackendId, RequestMeta, Rng};
-use policy::{Candidates, Choice, Command, End, Entry, ParameterValue, Pool, Settings, Strategy};
+use policy::{
+    Candidates, Choice, Command, End, Entry, Next, ParameterValue, Pool, RetrySettings, Settings,
+    Strategy,
+};
 use proptest::prelude::{ProptestConfig, prop, prop_assert, proptest};
 use support::*;
 
@@ -125,6 +128,55 @@ fn idle_backends_share_alike() {
             assert!(held.is_ok(), "{strategy}: {held:?}");
         }
     }
+}
+
+// ---- retries leave the turns of first attempts alone ----
+
+/// Wrong, though nginx and others do it: a retry takes the next turn. A backend that fails then
+/// gets more first attempts, because its share of all attempts is kept up.
+struct RetriesTakeTurns(usize);
+impl Strategy for RetriesTakeTurns {
+    fn pick(&mut self, _: &RequestMeta, candidates: &Candidates<'_>, _: &mut Rng) -> BackendId {
+        loop {
+            let id = BackendId { slot: (self.0 % 2) as u32, generation: 0 };
+            self.0 += 1;
+            if candidates.contains(id) {
+                return id;
+            }
+        }
+    }
+}
+static RETRIES_TAKE_TURNS: Entry = Entry {
+    name: "retries_take_turns",
+    summary: "",
+    parameters: &[],
+    build: |_| Box::new(RetriesTakeTurns(0)),
+};
+
+/// The share of first attempts that go to the one of two backends that fails them all.
+fn first_attempts_at_the_failing(choice: Choice) -> f64 {
+    let retry = RetrySettings { budget: 10.0, ..RetrySettings::default() };
+    let settings = Settings { retry: Some(retry), ..Settings::plain(choice) };
+    let (mut balancer, ids) = balancer(settings, 1, &[1, 1]);
+    let mut failing = 0;
+    for i in 0..1_000 {
+        let attempt = send(&mut balancer, at(i), i);
+        let head = if attempt.backend == ids[0] { reset() } else { status(200) };
+        if let Next::Retry(next) = balancer.handle_head(at(i), attempt.id, head) {
+            failing += 1;
+            balancer.handle_end(at(i), next.id, End::Complete);
+        }
+        balancer.handle_end(at(i), attempt.id, End::Complete);
+    }
+    f64::from(failing) / 1_000.0
+}
+
+#[test]
+fn a_failing_backend_gets_no_more_first_attempts_for_it() {
+    assert!(first_attempts_at_the_failing(choose_own(&RETRIES_TAKE_TURNS)) > 0.99);
+    assert!((first_attempts_at_the_failing(choose("round_robin", &[])) - 0.5).abs() < 0.002);
+    // 1,000 fair draws: a standard deviation of 0.016.
+    assert!((first_attempts_at_the_failing(choose("random", &[])) - 0.5).abs() < 0.08);
 }
 
 // ---- balancers that start together do not begin together ----
