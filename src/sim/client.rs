@@ -1,0 +1,117 @@
+//! The clients: requests that arrive on their own schedule, wait, and lose patience.
+//! It must not know what happens to a request in between.
+
+use std::time::Duration;
+
+use base::{Key, Outcome, RequestId, RequestMeta, Rng, Slab, Time};
+use record::{Exchange, Recorder};
+use scenario::LoadSpec;
+use workload::{Arrival, Arrivals};
+
+/// A request without its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Open {
+    arrival: Arrival,
+    /// The attempt that is under way for it.
+    pub(crate) attempt: Option<Key>,
+}
+
+/// The load and its open requests.
+#[derive(Debug)]
+pub(crate) struct Client {
+    arrivals: Arrivals,
+    timeout: Duration,
+    idempotent: bool,
+    open: Slab<Open>,
+}
+
+/// Methods whose second sending does what the first did (RFC 9110 §9.2.2).
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
+
+impl Client {
+    pub(crate) fn new(load: &LoadSpec, rng: &Rng) -> Self {
+        Self {
+            arrivals: load.shape.arrivals(rng),
+            timeout: load.timeout,
+            idempotent: IDEMPOTENT.contains(&load.method.as_str()),
+            open: Slab::new(),
+        }
+    }
+
+    pub(crate) fn next_arrival(&mut self) -> Option<Arrival> {
+        self.arrivals.next()
+    }
+
+    /// A request arrives; its key, and when its client will have lost patience.
+    pub(crate) fn begin(&mut self, arrival: Arrival, recorder: &mut Recorder) -> (Key, Time) {
+        recorder.begin(arrival.at);
+        (self.open.insert(Open { arrival, attempt: None }), arrival.at + self.timeout)
+    }
+
+    /// All that a policy may know of a request.
+    pub(crate) const fn meta(&self, arrival: Arrival) -> RequestMeta {
+        RequestMeta { id: RequestId(arrival.request), idempotent: self.idempotent, key: None }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Open> {
+        self.open.get_mut(key)
+    }
+
+    /// Whether this request has ended.
+    pub(crate) fn has_ended(&self, key: Key) -> bool {
+        self.open.get(key).is_none()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// A request ends as its client sees it: with this status, or without an answer. `backend` is
+    /// the one that answered.
+    pub(crate) fn end(
+        &mut self,
+        now: Time,
+        key: Key,
+        outcome: Outcome,
+        status: Option<u16>,
+        backend: Option<u32>,
+        recorder: &mut Recorder,
+    ) {
+        let open = self.open.remove(key).expect("a request ends once");
+        recorder.end(&open.exchange(now, outcome, status, backend));
+    }
+
+    /// The run is interrupted: what is open stays unfinished.
+    pub(crate) fn abandon(&mut self, now: Time, recorder: &mut Recorder) {
+        for (_, open) in std::mem::take(&mut self.open).iter() {
+            recorder.end(&open.exchange(now, Outcome::Unfinished, None, None));
+        }
+    }
+}
+
+impl Open {
+    /// The luck of an attempt: other than that of the one before, the same whoever gets it.
+    pub(crate) const fn luck(&self, number: u32) -> u64 {
+        base::rng::mix(self.arrival.luck, number as u64)
+    }
+
+    const fn exchange(
+        &self,
+        now: Time,
+        outcome: Outcome,
+        status: Option<u16>,
+        backend: Option<u32>,
+    ) -> Exchange {
+        let intended = self.arrival.at;
+        Exchange {
+            request: self.arrival.request,
+            intended,
+            // A simulated client is never late.
+            sent: Some(intended),
+            ended: now,
+            outcome,
+            status,
+            backend,
+        }
+    }
+}

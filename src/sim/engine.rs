@@ -1,0 +1,249 @@
+//! The loop: pop an event, call whom it concerns, push what follows. It must not decide.
+
+mod requests;
+mod upkeep;
+
+use std::time::Duration;
+
+use base::{FailureKind, Key, Rng, Sent, Slab, Stop, Time};
+use policy::{Output, Probe};
+use record::Recorder;
+use scenario::Trial;
+use workload::{Arrival, FaultPlan, HealthAnswer, WorkId};
+
+use crate::agenda::{Agenda, Lane};
+use crate::client::Client;
+use crate::server::{Connection, Server};
+use crate::subject::{Order, Subject};
+
+/// The most events that may be to come, which bounds memory (about 50 bytes each). Requests leave
+/// two each until their client's patience ends, so only a load beyond any sense gets there.
+const MAX_PENDING: usize = 1 << 23;
+
+/// Events between two looks at the stop flag: some milliseconds.
+const STOP_EVERY: u64 = 4096;
+
+/// Why a trial could not be played to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// More is under way than memory should hold.
+    #[error(
+        "{variant}: more than {MAX_PENDING} events are to come at {at} of virtual time; lower the \
+         rate or load.timeout, or give the backends more concurrency"
+    )]
+    TooMuchPending {
+        /// The trial's variant.
+        variant: String,
+        /// When.
+        at: Time,
+    },
+}
+
+/// Plays a trial to its end, or until `stop` is raised, into `recorder`. The same trial gives the
+/// same record.
+///
+/// # Errors
+/// When the load is so far beyond the backends that memory would run out.
+pub fn play(trial: &Trial, recorder: &mut Recorder, stop: &Stop) -> Result<(), Error> {
+    let mut engine = Engine::new(trial, recorder);
+    engine.begin();
+    engine.run(stop)
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+struct Leg {
+    request: Key,
+    order: Order,
+    /// None until it is connected.
+    connection: Option<Connection>,
+    /// The connection had served another request before.
+    reused: bool,
+}
+
+/// A health probe under way.
+#[derive(Debug)]
+struct Check {
+    probe: Probe,
+    began: Time,
+}
+
+/// What a health probe found.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Status(u16),
+    Refused,
+    Reset,
+    Nothing,
+}
+
+/// What can happen. Keys of what has ended meanwhile find nothing, and nothing happens.
+#[derive(Debug)]
+enum Event {
+    Arrival(Arrival),
+    /// A client's patience ends.
+    Patience(Key),
+    /// An attempt must be connected by now.
+    ConnectBy(Key),
+    /// An attempt must be answered by now.
+    AnswerBy(Key),
+    /// A backend may have an answer.
+    Backend(u32),
+    /// The balancer wanted to be called.
+    Subject,
+    /// A fault begins or ends; index into the plan.
+    Fault(usize),
+    /// A window ends, or before the first the warm-up.
+    Boundary(u32),
+    // On the network, towards a backend:
+    Knock(Key),
+    Request {
+        leg: Key,
+        backend: u32,
+        connection: Connection,
+        luck: u64,
+    },
+    Cancel {
+        leg: Key,
+        backend: u32,
+    },
+    ProbeKnock(Key),
+    ProbeRequest(Key),
+    // … and back:
+    Refused(Key),
+    Accepted(Key, Connection),
+    Reset(Key),
+    Answer(Key, u16),
+    ProbeEnd(Key, Found),
+}
+
+struct Engine<'a> {
+    trial: &'a Trial,
+    recorder: &'a mut Recorder,
+    faults: FaultPlan,
+    agenda: Agenda<Event>,
+    now: Time,
+    /// One way.
+    delay: Duration,
+    client: Client,
+    subject: Subject,
+    servers: Vec<Server>,
+    legs: Slab<Leg>,
+    checks: Slab<Check>,
+    /// The last arrival has come.
+    arrived: bool,
+    /// Boundaries that have not come.
+    boundaries_left: u32,
+}
+
+impl<'a> Engine<'a> {
+    fn new(trial: &'a Trial, recorder: &'a mut Recorder) -> Self {
+        let variant = &trial.variant;
+        let rng = Rng::from_seed(trial.seed);
+        Self {
+            trial,
+            recorder,
+            faults: trial.fault_plan(),
+            agenda: Agenda::new(),
+            now: Time::ZERO,
+            delay: variant.network.delay,
+            client: Client::new(&variant.load, &rng),
+            subject: Subject::new(&variant.proxy, &variant.backends, &rng),
+            servers: variant.backends.iter().map(|b| Server::new(b.model.clone())).collect(),
+            legs: Slab::new(),
+            checks: Slab::new(),
+            arrived: false,
+            boundaries_left: 0,
+        }
+    }
+
+    /// Fills the pool, has the first probes answered at once, and sets everything going.
+    fn begin(&mut self) {
+        while let Some(output) = self.subject.poll_output() {
+            // What the balancer says of this is no part of the run: live it happens before it.
+            if let Output::Probe(probe) = output {
+                let backend = probe.backend.slot as usize;
+                let found = match self.servers[backend].behaviour.health() {
+                    HealthAnswer::Status(status, _) => Found::Status(status),
+                    HealthAnswer::Silence => Found::Nothing,
+                    HealthAnswer::Reset => Found::Reset,
+                };
+                self.subject.probed(Time::ZERO, probe.id, found.result(Duration::ZERO));
+            }
+        }
+        let shape = &self.trial.variant.load.shape;
+        let measured = (shape.length() - shape.warmup).as_nanos();
+        let windows = measured.div_ceil(self.trial.window.as_nanos().max(1));
+        self.boundaries_left = u32::try_from(windows).unwrap_or(u32::MAX - 1) + 1;
+        self.agenda.push(Time::ZERO + shape.warmup, Event::Boundary(0));
+        self.push_fault(0);
+        self.push_arrival();
+        self.settle_subject();
+    }
+
+    fn run(&mut self, stop: &Stop) -> Result<(), Error> {
+        let mut events = 0_u64;
+        while !(self.arrived && self.boundaries_left == 0 && self.client.is_idle()) {
+            if events.is_multiple_of(STOP_EVERY) && stop.is_raised() {
+                self.client.abandon(self.now, self.recorder);
+                self.recorder.interrupted(self.now);
+                break;
+            }
+            events += 1;
+            let (at, event) = self.agenda.pop().expect("open requests have a deadline to come");
+            self.now = at;
+            if matches!(event, Event::Arrival(_)) && self.agenda.len() > MAX_PENDING {
+                let variant = self.trial.variant.name.clone();
+                return Err(Error::TooMuchPending { variant, at });
+            }
+            self.handle(event);
+            self.settle_subject();
+        }
+        // The last of all samples: by then every request has ended.
+        self.sample();
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Arrival(arrival) => self.arrive(arrival),
+            Event::Patience(request) => self.lose_patience(request),
+            Event::ConnectBy(leg) => self.connect_by(leg),
+            Event::AnswerBy(leg) => self.answer_by(leg),
+            Event::Backend(backend) => {
+                if self.servers[backend as usize].wakes(self.now) {
+                    self.settle_server(backend);
+                }
+            }
+            Event::Subject => self.subject.timeout(self.now),
+            Event::Fault(index) => self.fault(index),
+            Event::Boundary(index) => self.boundary(index),
+            Event::Knock(leg) => self.knock(leg),
+            Event::Refused(leg) => self.fail(leg, FailureKind::Connect, Sent::Nothing),
+            Event::Accepted(leg, connection) => self.transmit(leg, connection),
+            Event::Request { leg, backend, connection, luck } => {
+                let work = WorkId(leg.pack());
+                let server = &mut self.servers[backend as usize];
+                if !server.read(self.now, connection, work, luck) {
+                    self.travel(Event::Reset(leg));
+                }
+                self.settle_server(backend);
+            }
+            Event::Cancel { leg, backend } => {
+                let behaviour = &mut self.servers[backend as usize].behaviour;
+                behaviour.handle_cancel(self.now, WorkId(leg.pack()));
+                self.settle_server(backend);
+            }
+            Event::Reset(leg) => self.fail(leg, FailureKind::Reset, Sent::All),
+            Event::Answer(leg, status) => self.answer(leg, status),
+            Event::ProbeKnock(check) => self.probe_knock(check),
+            Event::ProbeRequest(check) => self.probe_request(check),
+            Event::ProbeEnd(check, found) => self.probe_end(check, found),
+        }
+    }
+
+    /// Sends something over the network.
+    fn travel(&mut self, event: Event) {
+        self.agenda.push_to(Lane::Network, self.now + self.delay, event);
+    }
+}

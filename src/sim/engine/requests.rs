@@ -1,0 +1,154 @@
+//! What happens to requests and their attempts on the way. It must not decide what comes next:
+//! the subject does.
+
+use base::{FailureKind, Key, Outcome, Sent, Time};
+use workload::Arrival;
+
+use super::{Engine, Event, Leg};
+use crate::agenda::Lane;
+use crate::server::Connection;
+use crate::subject::{Order, Step};
+
+impl Engine<'_> {
+    pub(super) fn push_arrival(&mut self) {
+        match self.client.next_arrival() {
+            Some(arrival) => {
+                self.agenda.push_to(Lane::Arrival, arrival.at, Event::Arrival(arrival));
+            }
+            None => self.arrived = true,
+        }
+    }
+
+    pub(super) fn arrive(&mut self, arrival: Arrival) {
+        let (request, patience) = self.client.begin(arrival, self.recorder);
+        self.agenda.push_to(Lane::Client, patience, Event::Patience(request));
+        let step = self.subject.request(self.now, self.client.meta(arrival));
+        self.proceed(request, step, None);
+        self.push_arrival();
+    }
+
+    /// The next attempt of a request, or its end; `backend` is the one that answered.
+    fn proceed(&mut self, request: Key, step: Step, backend: Option<u32>) {
+        match step {
+            Step::Send(order) => self.send(request, order),
+            Step::End(outcome, status) => {
+                self.client.end(self.now, request, outcome, status, backend, self.recorder);
+                let client = &self.client;
+                self.agenda.prune(
+                    Lane::Client,
+                    |event| matches!(event, Event::Patience(key) if client.has_ended(*key)),
+                );
+            }
+        }
+    }
+
+    pub(super) fn lose_patience(&mut self, request: Key) {
+        let Some(open) = self.client.get_mut(request) else { return };
+        if let Some(leg) = open.attempt.take()
+            && let Some(attempt) = self.end_leg(leg)
+        {
+            self.cancel(leg, &attempt);
+            self.subject.client_left(self.now, &attempt.order);
+        }
+        self.proceed(request, Step::End(Outcome::Failed(FailureKind::Timeout), None), None);
+    }
+}
+
+impl Engine<'_> {
+    fn send(&mut self, request: Key, order: Order) {
+        let leg = self.legs.insert(Leg { request, order, connection: None, reused: false });
+        self.client.get_mut(request).expect("an open request").attempt = Some(leg);
+        if order.answer_by < Time::MAX {
+            self.agenda.push_to(Lane::Attempt, order.answer_by, Event::AnswerBy(leg));
+        }
+        if let Some(connection) = self.servers[order.backend as usize].reuse() {
+            self.legs.get_mut(leg).expect("just inserted").reused = true;
+            self.transmit(leg, connection);
+            return;
+        }
+        if order.connect_by < self.now + 2 * self.delay {
+            self.agenda.push(order.connect_by, Event::ConnectBy(leg));
+        }
+        self.travel(Event::Knock(leg));
+    }
+
+    pub(super) fn knock(&mut self, leg: Key) {
+        let Some(attempt) = self.legs.get(leg) else { return };
+        let server = &self.servers[attempt.order.backend as usize];
+        let reply = match server.accept() {
+            Some(connection) => Event::Accepted(leg, connection),
+            None => Event::Refused(leg),
+        };
+        self.travel(reply);
+    }
+
+    pub(super) fn transmit(&mut self, leg: Key, connection: Connection) {
+        let Some(attempt) = self.legs.get_mut(leg) else { return };
+        attempt.connection = Some(connection);
+        let Order { backend, number, .. } = attempt.order;
+        let request = self.client.get_mut(attempt.request).expect("open while it has an attempt");
+        let luck = request.luck(number);
+        self.travel(Event::Request { leg, backend, connection, luck });
+    }
+
+    pub(super) fn connect_by(&mut self, leg: Key) {
+        if self.legs.get(leg).is_some_and(|attempt| attempt.connection.is_none()) {
+            self.fail(leg, FailureKind::ConnectTimeout, Sent::Nothing);
+        }
+    }
+
+    pub(super) fn answer_by(&mut self, leg: Key) {
+        self.connect_by(leg);
+        self.fail(leg, FailureKind::Timeout, Sent::All);
+    }
+
+    pub(super) fn fail(&mut self, leg: Key, error: FailureKind, sent: Sent) {
+        let Some(attempt) = self.end_leg(leg) else { return };
+        if error == FailureKind::Timeout {
+            self.cancel(leg, &attempt);
+        }
+        let step = self.subject.failed(self.now, &attempt.order, error, sent, attempt.reused);
+        self.proceed(attempt.request, step, None);
+    }
+
+    pub(super) fn answer(&mut self, leg: Key, status: u16) {
+        let Some(attempt) = self.end_leg(leg) else { return };
+        let backend = attempt.order.backend;
+        if let Some(connection) = attempt.connection {
+            self.servers[backend as usize].keep(connection);
+        }
+        let step = self.subject.answered(self.now, &attempt.order, status);
+        self.proceed(attempt.request, step, Some(backend));
+    }
+
+    fn end_leg(&mut self, leg: Key) -> Option<Leg> {
+        let ended = self.legs.remove(leg)?;
+        let legs = &self.legs;
+        self.agenda.prune(
+            Lane::Attempt,
+            |event| matches!(event, Event::AnswerBy(key) if legs.get(*key).is_none()),
+        );
+        Some(ended)
+    }
+
+    /// The sender closes the connection of a request that is on its way or inside.
+    fn cancel(&mut self, leg: Key, attempt: &Leg) {
+        if attempt.connection.is_some() {
+            self.travel(Event::Cancel { leg, backend: attempt.order.backend });
+        }
+    }
+
+    /// Sends on what a backend has ready, and looks again when there will be more.
+    pub(super) fn settle_server(&mut self, backend: u32) {
+        while let Some(answer) = self.servers[backend as usize].poll_answer(self.now) {
+            let leg = Key::unpack(answer.work.0);
+            self.travel(match answer.status {
+                Some(status) => Event::Answer(leg, status),
+                None => Event::Reset(leg),
+            });
+        }
+        if let Some(at) = self.servers[backend as usize].arm() {
+            self.agenda.push(at, Event::Backend(backend));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A backend as the network sees it: its behaviour, the connections kept to it, its counters.
+//! It must not know who sends to it.
+
+use base::Time;
+use record::BackendSample;
+use workload::{Admission, Answer, BackendModel, Behaviour, FaultChange, FaultKind, Gate, WorkId};
+
+/// One backend and the connections to it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) behaviour: Behaviour,
+    /// Connections kept open for the next attempt.
+    idle: u32,
+    /// Crashes so far: a connection of an earlier life is reset.
+    life: u32,
+    /// The agenda's entry for the next answer that counts; others are leftovers.
+    wake: Time,
+    requests: u64,
+    failed: u64,
+    max_in_flight: u32,
+}
+
+/// A connection, known by the life of its backend in which it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connection {
+    life: u32,
+}
+
+impl Server {
+    pub(crate) const fn new(model: BackendModel) -> Self {
+        Self {
+            behaviour: Behaviour::new(model),
+            idle: 0,
+            life: 0,
+            wake: Time::MAX,
+            requests: 0,
+            failed: 0,
+            max_in_flight: 0,
+        }
+    }
+
+    /// A kept connection, if there is one.
+    pub(crate) fn reuse(&mut self) -> Option<Connection> {
+        self.idle = self.idle.checked_sub(1)?;
+        Some(Connection { life: self.life })
+    }
+
+    /// A new connection, unless it is refused.
+    pub(crate) fn accept(&self) -> Option<Connection> {
+        (self.behaviour.gate() == Gate::Open).then_some(Connection { life: self.life })
+    }
+
+    /// Keeps a connection whose exchange is over, unless a crash has reset it.
+    pub(crate) const fn keep(&mut self, connection: Connection) {
+        if connection.life == self.life {
+            self.idle += 1;
+        }
+    }
+
+    /// A request comes in over a connection; whether it is inside now. If not, the connection is
+    /// reset.
+    pub(crate) fn read(
+        &mut self,
+        now: Time,
+        connection: Connection,
+        work: WorkId,
+        luck: u64,
+    ) -> bool {
+        if connection.life != self.life {
+            return false;
+        }
+        self.requests += 1;
+        match self.behaviour.handle_request(now, work, luck) {
+            Admission::Accepted => {
+                self.max_in_flight = self.max_in_flight.max(self.behaviour.in_flight());
+                true
+            }
+            Admission::Reset => {
+                self.failed += 1;
+                false
+            }
+        }
+    }
+
+    /// The next answer that is due.
+    pub(crate) fn poll_answer(&mut self, now: Time) -> Option<Answer> {
+        let answer = self.behaviour.poll_answer(now)?;
+        self.failed += u64::from(answer.status.is_none_or(|status| status >= 500));
+        Some(answer)
+    }
+
+    pub(crate) fn fault(&mut self, now: Time, change: &FaultChange) {
+        self.behaviour.handle_fault(now, change);
+        if change.begins && change.kind == FaultKind::Crash {
+            self.life += 1;
+            self.idle = 0;
+        }
+    }
+
+    /// When to look for answers, if the agenda does not know it yet.
+    pub(crate) fn arm(&mut self) -> Option<Time> {
+        let at = self.behaviour.poll_timeout()?;
+        if at >= self.wake {
+            // It may have been put off; the look in between finds nothing and arms again.
+            return None;
+        }
+        self.wake = at;
+        Some(at)
+    }
+
+    /// An entry of the agenda has come; whether it is the one that counts.
+    pub(crate) fn wakes(&mut self, now: Time) -> bool {
+        let counts = self.wake == now;
+        if counts {
+            self.wake = Time::MAX;
+        }
+        counts
+    }
+
+    /// The counters as they stand; the peak begins anew.
+    pub(crate) fn sample(&mut self, state: String) -> BackendSample {
+        let in_flight = self.behaviour.in_flight();
+        let max_in_flight = std::mem::replace(&mut self.max_in_flight, in_flight);
+        BackendSample {
+            requests: self.requests,
+            failed: self.failed,
+            in_flight,
+            max_in_flight,
+            state,
+        }
+    }
+}
