@@ -20,6 +20,7 @@ pub mod limits;
 pub mod open_loop;
 mod pacer;
 mod pool;
+mod priority;
 mod request;
 mod response;
 mod slab;

@@ -18,6 +18,7 @@ use super::connection::Progress;
 use super::fleet::Fleet;
 use super::ledger::{Ledger, Open, Place};
 use super::pacer::Pacer;
+use super::priority::Priority;
 use super::response::Head;
 use super::slab::PACER;
 use super::{LoadError, LoadReport, Sink, Target};
@@ -70,6 +71,7 @@ pub(super) fn play<S: Sink>(
     let own = Clock::from_epoch_ns(clock.epoch_ns().saturating_add(start.as_nanos()));
     let mut generator = OpenLoop::new(load, arrivals, target, own, sink)?;
     let mut events = Events::with_capacity(EVENTS);
+    let _priority = Priority::raise();
     while clock.now() < start && !stop.is_raised() {
         std::thread::sleep(start.since(clock.now()).min(TICK));
     }
