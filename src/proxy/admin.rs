@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 pub(crate) use view::About;
 
 use crate::metrics;
-use crate::shared::{Change, Refused, Shared};
+use crate::operator::{Change, Refused};
+use crate::shared::Shared;
 
 /// The largest body that a request to the API may have.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;

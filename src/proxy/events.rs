@@ -46,7 +46,8 @@ impl Events {
     pub(crate) fn publish(&self, event: &Event) {
         let backend = event.backend.as_ref().map(|(_, name)| name.as_str());
         let (kind, detail) = (event.kind.word(), event.kind.detail());
-        eprintln!("{} {} {kind} {detail}", event.at, backend.unwrap_or("-"));
+        let line = format!("{} {} {kind} {detail}", event.at, backend.unwrap_or("-"));
+        eprintln!("{}", line.trim_end());
         let line = Line { at_ns: event.at.as_nanos(), backend, kind, detail: &detail };
         let json = serde_json::to_string(&line).expect("texts and a number are JSON");
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);

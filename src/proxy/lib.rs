@@ -4,8 +4,8 @@
 //! again, whom to probe and whom to remove is the balancer's to say. `lab proxy` is a load balancer
 //! that can be used without the lab.
 //!
-//! A request's way: [`server`] reads it through the framing check, [`forward`] asks the balancer,
-//! [`upstream`] sends it, [`answer`] relays what comes back.
+//! A request's way: `server` reads it through the framing check, `forward` asks the balancer,
+//! `upstream` sends it, `answer` relays what comes back.
 
 mod admin;
 mod answer;
@@ -16,6 +16,7 @@ pub mod framing;
 mod headers;
 mod inspected;
 mod metrics;
+mod operator;
 mod prober;
 mod running;
 mod server;

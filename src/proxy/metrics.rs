@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::shared::{BackendView, Shared};
+use crate::operator::BackendView;
+use crate::shared::Shared;
 
 /// What one worker counts. Only that worker writes, so no cache line travels between cores.
 #[derive(Debug, Default)]

@@ -15,7 +15,8 @@ use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::mpsc;
 
 use crate::admin;
-use crate::shared::{Refused, Shared};
+use crate::operator::Refused;
+use crate::shared::Shared;
 use crate::timer;
 use crate::worker::{self, Worker};
 

@@ -12,14 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{AttemptId, BackendId, Clock, RequestMeta, Rng, Time};
 use config::ProxyConfig;
 use policy::{
-    Attempt, BackendStatus, Balancer, Choice, Command, CommandError, End, Head, Next, Output,
-    Registry, Reject, Settings, Verdict,
+    Attempt, BackendStatus, Balancer, Choice, Command, End, Head, Next, Output, Registry, Reject,
+    Settings, Verdict,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::events::Events;
 use crate::metrics::Counters;
+use crate::operator::{BackendView, Change, Refused};
 use crate::prober;
 
 /// An attempt and where it goes.
@@ -38,53 +39,6 @@ pub(crate) enum Step {
     Retry(Leg),
     /// The attempt has ended; tell the client of the failure.
     GiveUp,
-}
-
-/// What an operator sees of one backend.
-#[derive(Clone, Debug)]
-pub(crate) struct BackendView {
-    pub(crate) name: String,
-    pub(crate) address: SocketAddr,
-    pub(crate) weight: u32,
-    pub(crate) state: &'static str,
-    pub(crate) reason: String,
-    pub(crate) since: Time,
-    pub(crate) in_flight: u32,
-    pub(crate) attempts: u64,
-    pub(crate) failures: u64,
-    pub(crate) last_check: Option<String>,
-}
-
-/// Why an operator's change was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
-    #[error("no backend {0:?}; GET /v1/backends lists those there are")]
-    Unknown(String),
-    #[error("{0} is in the pool as {1:?}; remove that one first or choose another address")]
-    AddressTaken(SocketAddr, String),
-    #[error("the backend has just left the pool")]
-    Gone,
-    #[error("a backend of id {0:?} is in the pool; choose another id")]
-    NameTaken(String),
-    #[error("the weight {0} is out of range; choose 1 to 65536")]
-    BadWeight(u32),
-}
-
-impl From<CommandError> for Refused {
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::UnknownBackend(_) => Self::Gone,
-            CommandError::NameTaken(name) => Self::NameTaken(name),
-            CommandError::BadWeight(weight) => Self::BadWeight(weight),
-        }
-    }
-}
-
-/// A change to one backend; what is `None` stays.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Change {
-    pub(crate) weight: Option<u32>,
-    pub(crate) drain: Option<bool>,
 }
 
 /// One tenant of a pool slot.

@@ -87,3 +87,42 @@ impl Deadline {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Only a broken deadline waits for it.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Pending once, so that the deadline is looked at.
+    async fn slow() {
+        tokio::task::yield_now().await;
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_moves_is_kept() {
+        let clock = Clock::start();
+        let soon = || clock.now() + Duration::from_millis(10);
+        let mut deadline = Deadline::new(clock);
+        assert_eq!(deadline.within(Time::ZERO, ready(1)).await, Some(1), "what is there counts");
+        assert_eq!(deadline.within(Time::MAX, slow()).await, Some(()), "no limit");
+        assert_eq!(deadline.within(clock.now() + HOUR, slow()).await, Some(()));
+        // Earlier than it is armed for …
+        let at = soon();
+        let passed = tokio::time::timeout(PATIENCE, deadline.within(at, pending::<()>())).await;
+        assert_eq!(passed.expect("an earlier deadline is not slept through"), None);
+        assert!(clock.now() >= at);
+        // … and later: firing at the former time is not the end of it.
+        let former = soon();
+        assert_eq!(deadline.within(former, slow()).await, Some(()));
+        let at = former + Duration::from_millis(30);
+        let passed = tokio::time::timeout(PATIENCE, deadline.within(at, pending::<()>())).await;
+        assert_eq!(passed.expect("it passes in the end"), None);
+        assert!(clock.now() >= at, "cut short by the former deadline");
+    }
+}

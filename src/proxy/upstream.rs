@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use base::{BackendId, FailureKind, Sent};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -47,25 +47,26 @@ pub(crate) enum Progress {
     Broken,
 }
 
-/// A request's body on its way to a backend.
-pub(crate) struct Upload {
-    body: Option<Incoming>,
-    progress: Rc<Cell<Progress>>,
-}
+/// A request's body, if it has one, on its way to a backend.
+pub(crate) struct Upload(Option<(Incoming, Rc<Cell<Progress>>)>);
 
 impl Upload {
-    /// No body.
-    pub(crate) fn none() -> Self {
-        Self { body: None, progress: Rc::new(Cell::new(Progress::Ended)) }
+    /// No body, and nothing that is kept for one.
+    pub(crate) const fn none() -> Self {
+        Self(None)
     }
 
     pub(crate) fn of(body: Incoming) -> Self {
-        Self { body: Some(body), progress: Rc::new(Cell::new(Progress::Untouched)) }
+        Self(Some((body, Rc::new(Cell::new(Progress::Untouched)))))
     }
 
     /// Whether it can be handed over again: nothing of it was, or there is nothing.
     pub(crate) fn is_whole(&self) -> bool {
-        self.body.is_none() || self.progress.get() == Progress::Untouched
+        self.0.as_ref().is_none_or(|(_, progress)| progress.get() == Progress::Untouched)
+    }
+
+    fn progress(&self) -> Option<Rc<Cell<Progress>>> {
+        self.0.as_ref().map(|(_, progress)| Rc::clone(progress))
     }
 }
 
@@ -77,26 +78,25 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if this.progress.get() == Progress::Untouched {
-            this.progress.set(Progress::Begun);
+        let Some((body, progress)) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        if progress.get() == Progress::Untouched {
+            progress.set(Progress::Begun);
         }
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         match &frame {
             Some(Ok(_)) if !body.is_end_stream() => {}
-            Some(Err(_)) => this.progress.set(Progress::Broken),
-            Some(Ok(_)) | None => this.progress.set(Progress::Ended),
+            Some(Err(_)) => progress.set(Progress::Broken),
+            Some(Ok(_)) | None => progress.set(Progress::Ended),
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
 
@@ -116,6 +116,7 @@ pub(crate) struct Wire {
     written: Rc<Cell<u64>>,
     /// What stood there when the present request began.
     written_before: u64,
+    /// How far the present request's body is, if it has one.
     upload: Option<Rc<Cell<Progress>>>,
     requests: u64,
 }
@@ -151,13 +152,19 @@ impl Wire {
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, Failure> {
-        self.upload = Some(Rc::clone(&request.body().progress));
+        self.upload = request.body().progress();
         self.written_before = self.written.get();
         self.requests += 1;
-        self.sender.try_send_request(request).await.map_err(|mut unsent| Failure {
+        let answer = self.sender.try_send_request(request).await.map_err(|mut unsent| Failure {
             request: unsent.take_message(),
             error: kind(unsent.error()),
-        })
+        })?;
+        // No request asks for another protocol, as Upgrade ends at the proxy: who changes to one
+        // all the same would talk past everybody.
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure { request: None, error: FailureKind::Protocol });
+        }
+        Ok(answer)
     }
 
     /// Whether the connection had served another request before the present one.

@@ -8,8 +8,8 @@ use policy::{ParameterValue, Settings};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::operator::BackendView;
 use crate::running::Ready;
-use crate::shared::BackendView;
 
 /// One backend.
 #[derive(Serialize)]

@@ -188,7 +188,12 @@ fn a_body_broken_off_by_the_backend_is_broken_off_to_the_client() {
 
 #[test]
 fn what_is_not_http_is_502() {
-    for text in ["SSH-2.0-x\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n"] {
+    for text in [
+        "SSH-2.0-x\r\n",
+        "HTTP/1.1 abc\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+    ] {
         let lies = Backend::start(move |_, stream| write(stream, text));
         let lab = Lab::start("", &[lies.address]);
         let answer = lab.ask(GET);
@@ -255,4 +260,26 @@ fn a_client_that_leaves_within_an_answer_or_a_body_ends_its_attempt() {
     eventually("the upload has ended", || lab.in_flight() == 0);
     let failures = lab.backends()[0]["failures"].clone();
     assert_eq!(failures, 0, "clients that leave are no fault of the backend");
+}
+
+#[test]
+fn a_connection_with_half_a_request_on_it_is_not_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let lab = Lab::start("", &[listener.local_addr().expect("bound")]);
+    let mut client = lab.connect();
+    write(&mut client.stream, "PUT / HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nabc");
+    let mut first = support::Reader::new(listener.accept().expect("a connection").0);
+    let head = first.head().expect("a head");
+    assert_eq!(head.first_line, "PUT / HTTP/1.1");
+    // It has read enough to refuse.
+    write(&mut first.stream, "HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(client.answer("PUT").expect("an answer").status(), 413);
+    eventually("the attempt has ended", || lab.in_flight() == 0);
+
+    let mut other = lab.connect();
+    write(&mut other.stream, GET);
+    let mut second = support::Reader::new(listener.accept().expect("a new connection").0);
+    assert_eq!(second.request().expect("a request").first_line, "GET / HTTP/1.1");
+    ok(&mut second.stream, "b");
+    assert_eq!(other.answer("GET").expect("an answer").text(), "b");
 }

@@ -1,0 +1,54 @@
+//! What an operator sees of a running balancer, and what comes of the changes asked for.
+//! It must not know HTTP or JSON.
+
+use std::net::SocketAddr;
+
+use base::Time;
+use policy::CommandError;
+
+/// What an operator sees of one backend.
+#[derive(Clone, Debug)]
+pub(crate) struct BackendView {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) weight: u32,
+    pub(crate) state: &'static str,
+    pub(crate) reason: String,
+    pub(crate) since: Time,
+    pub(crate) in_flight: u32,
+    pub(crate) attempts: u64,
+    pub(crate) failures: u64,
+    pub(crate) last_check: Option<String>,
+}
+
+/// Why an operator's change was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("no backend {0:?}; GET /v1/backends lists those there are")]
+    Unknown(String),
+    #[error("{0} is in the pool as {1:?}; remove that one first or choose another address")]
+    AddressTaken(SocketAddr, String),
+    #[error("the backend has just left the pool")]
+    Gone,
+    #[error("a backend of id {0:?} is in the pool; choose another id")]
+    NameTaken(String),
+    #[error("the weight {0} is out of range; choose 1 to 65536")]
+    BadWeight(u32),
+}
+
+impl From<CommandError> for Refused {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::UnknownBackend(_) => Self::Gone,
+            CommandError::NameTaken(name) => Self::NameTaken(name),
+            CommandError::BadWeight(weight) => Self::BadWeight(weight),
+        }
+    }
+}
+
+/// A change to one backend; what is `None` stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) weight: Option<u32>,
+    pub(crate) drain: Option<bool>,
+}
