@@ -99,9 +99,9 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// Pending once, so that the deadline is looked at.
+    /// Pending for longer than a tick of the runtime's timer, so that the deadline is armed.
     async fn slow() {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
     }
 
     #[tokio::test]
