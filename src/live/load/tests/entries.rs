@@ -79,7 +79,7 @@ fn the_closed_loop_counts_every_answer() {
     ] {
         let server = Server::start(script);
         let stop = Stop::default();
-        let duration = Duration::from_millis(150);
+        let duration = Duration::from_millis(400);
         let tally = closed_loop::run(server.address, "/", 4, duration, &stop).expect("a server");
         let counted = tally.ok + tally.failed;
         let served = server.stop().0.len() as u64;
@@ -96,7 +96,7 @@ fn a_benchmark_measures_both_loops() {
     let server = Server::start(|s| say(s, OK, Then::Keep));
     let url = format!("http://{}/x", server.address);
     for (rate, mode) in [(None, "closed"), (Some(200.0), "open")] {
-        let report = bench(&url, 2, 0.2, rate).expect("a server");
+        let report = bench(&url, 2, 0.5, rate).expect("a server");
         assert_eq!((report.mode, report.failed), (mode, 0));
         assert!(report.ok > 0 && report.rps > 0.0 && report.service_ms.p50 > 0.0, "{report:?}");
         assert_eq!(report.dispatch_ms.is_some(), rate.is_some());
