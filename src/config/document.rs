@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::lines::Lines;
 use crate::path::Path;
 use crate::problem::{Place, Problem, sorted};
 use crate::value::{quote, shown};
@@ -306,28 +307,6 @@ fn syntax_message(message: &str) -> String {
     match message {
         "duplicate key" => "this key is already there: keep one of the two".into(),
         other => format!("not TOML: {other}"),
-    }
-}
-
-/// Byte offsets to lines and columns.
-struct Lines<'a> {
-    text: &'a str,
-    starts: Vec<usize>,
-}
-
-impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Self {
-        let starts =
-            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
-    }
-
-    /// Line and column from 1; columns count characters, as editors do.
-    fn place(&self, offset: usize) -> Place {
-        let offset = self.text.floor_char_boundary(offset);
-        let line = self.starts.partition_point(|&start| start <= offset);
-        let start = self.starts[line - 1];
-        (line, self.text[start..offset].chars().count() + 1)
     }
 }
 

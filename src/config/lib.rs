@@ -8,6 +8,7 @@
 pub mod backends;
 pub mod distribution;
 pub mod document;
+mod lines;
 pub mod path;
 pub mod policy_keys;
 pub mod problem;

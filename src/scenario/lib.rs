@@ -15,4 +15,4 @@ mod vary;
 pub use model::{
     BackendSpec, Engine, Generator, LoadSpec, ProxySpec, Scenario, SubjectKind, Trial, Variant,
 };
-pub use parse::{Override, Overrides, parse};
+pub use parse::{Override, Overrides, parse, split_values};

@@ -20,21 +20,29 @@ pub(crate) struct Found {
     common: Vec<Problem>,
     /// A problem, the first variant that has it, and how many have it.
     of_variants: BTreeMap<(String, Option<Place>, String), (usize, usize)>,
+    /// How many variants were looked at.
+    variants: usize,
 }
 
 impl Found {
     /// `common` are those of the scenario as such.
     pub(crate) const fn new(common: Vec<Problem>) -> Self {
-        Self { common, of_variants: BTreeMap::new() }
+        Self { common, of_variants: BTreeMap::new(), variants: 0 }
     }
 
     /// The problems of a variant.
     pub(crate) fn add(&mut self, variant: usize, problems: Vec<Problem>) {
+        self.variants += 1;
         let mut problems = config::problem::sorted(problems);
         problems.dedup();
         for Problem { file, place, message } in problems {
             self.of_variants.entry((file, place, message)).or_insert((variant, 0)).1 += 1;
         }
+    }
+
+    /// Whether there are more than anyone will be shown.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.of_variants.len() >= config::problem::PROBLEMS
     }
 
     /// All of them; one that only some variants have names the first of those, unless it is a
@@ -43,7 +51,7 @@ impl Found {
         let named = |((file, place, message), (first, count)): ((_, _, String), (usize, usize))| {
             let mut problem = Problem { file, place, message };
             if let Some(combination) = combinations.get(first)
-                && count < combinations.len()
+                && count < self.variants
                 && !combination.explains(&problem)
             {
                 let name = shown(&combination.name());

@@ -25,6 +25,9 @@ use crate::vary::{Combination, Vary};
 /// The largest scenario, bytes; the examples have 2,000.
 pub const TEXT_BYTES: usize = 1 << 20;
 
+/// How many bytes all variants of a scenario may come to: each is read as a whole.
+pub const TEXT_BYTES_IN_ALL: usize = 256 << 20;
+
 /// How many backends all variants may have together: each is kept in memory.
 pub const BACKENDS_IN_ALL: usize = 1_000_000;
 
@@ -89,6 +92,11 @@ pub fn parse(
         context.problem(vary.origin().unwrap_or(&ROOT), message);
         Vec::new()
     });
+    if text.len().saturating_mul(combinations.len()) > TEXT_BYTES_IN_ALL {
+        let (bytes, variants) = (text.len(), combinations.len());
+        let message = format!("{variants} variants of {bytes} bytes are too many to read");
+        context.problem(vary.origin().unwrap_or(&ROOT), message);
+    }
     check_names(&combinations, &vary, &context);
     if !context.is_clean() {
         // The rest of the file is checked all the same, but with one variant.
@@ -140,6 +148,29 @@ fn apply_options(document: &mut Document, overrides: &Overrides, context: &Conte
     }
 }
 
+/// Takes the values of `--vary path=a,b,c` apart: at commas outside of quotes and brackets, so that
+/// a value may be a list or an inline table.
+pub fn split_values(text: &str) -> Vec<String> {
+    let mut values = vec![String::new()];
+    let mut depth = 0_usize;
+    let mut quote = None;
+    for character in text.chars() {
+        match (quote, character) {
+            (Some(open), close) if open == close => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => {
+                values.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        values.last_mut().expect("there is always one").push(character);
+    }
+    values.into_iter().map(|value| value.trim().to_string()).collect()
+}
+
 fn check_names(combinations: &[Combination<'_>], vary: &Vary, context: &Context<'_>) {
     let mut names = BTreeSet::new();
     let twice = combinations.iter().map(Combination::name).find(|name| !names.insert(name.clone()));
@@ -176,9 +207,9 @@ fn decode_all(
             }
             all.push(decoded);
         }
-        let enough = backends > BACKENDS_IN_ALL;
         found.add(index, context.into_problems());
-        if enough {
+        // A flood of problems is cut in any case, and too much stays too much.
+        if backends > BACKENDS_IN_ALL || found.is_flooded() {
             break;
         }
     }
@@ -271,6 +302,25 @@ fn usual_window(measured: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_split_where_a_person_would() {
+        for (text, values) in [
+            ("a,b", vec!["a", "b"]),
+            ("a", vec!["a"]),
+            ("", vec![""]),
+            ("a,,b ", vec!["a", "", "b"]),
+            (
+                "{ name = \"p2c\", choices = 3 },random",
+                vec!["{ name = \"p2c\", choices = 3 }", "random"],
+            ),
+            ("[1, 2],[3]", vec!["[1, 2]", "[3]"]),
+            ("\"a,b\",'c,\"'", vec!["\"a,b\"", "'c,\"'"]),
+            ("}],a", vec!["}]", "a"]),
+        ] {
+            assert_eq!(split_values(text), values, "{text}");
+        }
+    }
 
     #[test]
     fn the_window_is_the_smallest_usual_one_of_at_most_600() {

@@ -6,3 +6,4 @@ mod example;
 mod mangled;
 mod overrides;
 mod reference;
+mod shipped;
