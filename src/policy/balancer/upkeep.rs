@@ -79,7 +79,10 @@ impl Balancer {
             format!("probe passed: {}", result.reason)
         } else {
             check.fail();
-            format!("{} probes failed: {}", check.failed_in_a_row(), result.reason)
+            match check.failed_in_a_row() {
+                1 => format!("1 probe failed: {}", result.reason),
+                n => format!("{n} probes failed: {}", result.reason),
+            }
         };
         backend.last_check = Some(result.reason);
         self.settle(now, id, &why);
