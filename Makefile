@@ -30,4 +30,4 @@ bench:
 	bench/run
 
 docs:
-	UPDATE_DOCS=1 $(CARGO) test --workspace --locked docs
+	UPDATE_GOLDEN=1 $(CARGO) test --locked -p scenario

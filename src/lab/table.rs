@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, LineStyle, Table};
 use record::Summary;
 use record::summary::{Judgement, VariantSummary};
 
@@ -26,7 +26,8 @@ pub(crate) fn render(summary: &Summary) -> String {
 
 fn figures(summary: &Summary) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    let rule = LineStyle::none().fill('─').junction('─');
+    table.load_style(NOTHING.header_separator(rule).bottom_border(rule));
     let measured_cpu = summary.variants.iter().any(|v| v.resources.contains_key("proxy"));
     let mut header = vec![
         "variant", "requests", "ok", "failed", "rejected", "retries", "rate/s", "p50 ms", "p90 ms",

@@ -17,6 +17,9 @@ pub(crate) fn begin(args: &ChildArgs) -> Result<Clock, Failure> {
             Failure::environment(format!("--lifeline {fd}: {error}; it is for lab's own children"))
         })?;
     }
+    live::load::limits::Limits::raise_and_read().map_err(|error| {
+        Failure::environment(format!("the limit of open files cannot be read: {error}"))
+    })?;
     // A server that has lost a thread answers nobody on it: better none, so that the parent knows.
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |what| {

@@ -10,8 +10,9 @@ use scenario::{Overrides, Scenario};
 
 use crate::exit::Failure;
 
-/// Far above any scenario; keeps a wrong path (a log, a device) from filling the memory.
-const MAX_TEXT_BYTES: u64 = 16 << 20;
+/// Far above any text of ours (100,000 backends are some 10 MiB); keeps a wrong path (a log, a
+/// device) from filling the memory.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// The text of a file, or what is wrong with it.
 pub(crate) fn text(path: &Path) -> Result<String, Problem> {

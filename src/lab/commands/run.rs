@@ -19,6 +19,11 @@ use crate::{host, signals, table};
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let overrides = overrides(args)?;
     let scenarios = load::scenarios(&args.files, &overrides)?;
+    for scenario in &scenarios {
+        for note in &scenario.notes {
+            anstream::eprintln!("{}: {note}", scenario.file);
+        }
+    }
     let folders = folders(args, &scenarios)?;
     let stop = signals::install()?;
     let mut worst = Exit::Good;
@@ -58,8 +63,7 @@ fn overrides(args: &RunArgs) -> Result<Overrides, Failure> {
     }
     for text in &args.vary {
         let (path, values) = split("--vary", text)?;
-        let values = values.split(',').map(|value| value.trim().to_owned()).collect();
-        overrides.vary.push((path, values));
+        overrides.vary.push((path, scenario::split_values(&values)));
     }
     Ok(overrides)
 }
