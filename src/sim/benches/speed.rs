@@ -30,8 +30,6 @@ fn trial(strategy: Choice) -> Trial {
     let backend = |i| BackendSpec { name: format!("b-{i}"), weight: 1, model: model.clone() };
     let rate = 0.8 * BACKENDS as f64 / mean;
     let duration = Duration::from_secs_f64(REQUESTS / rate);
-    let strategy =
-        Registry::standard().choose(strategy, &BTreeMap::new()).expect("a strategy of the lab");
     Trial {
         variant: Variant {
             name: "default".into(),
