@@ -9,11 +9,16 @@ pub(crate) struct LimitLine {
     pub(crate) from_s: f64,
     pub(crate) to_s: f64,
     pub(crate) limit_ms: f64,
+    /// Whether more is expected than the limit, not less.
+    pub(crate) above: bool,
     pub(crate) passed: bool,
 }
 
-/// The limits on the percentiles of latency that stand for one variant; what cannot be read as
-/// such is left out here and stands in the table all the same.
+/// The percentiles of which the chart has lines.
+const DRAWN: [&str; 2] = ["p50", "p99"];
+
+/// The limits that stand for one variant, on the percentiles that are drawn: the line of p99
+/// crossing a limit on p95 would look like a failure. The table has them all.
 pub(crate) fn latency_limits(run: &Run, variant: &str) -> Vec<LimitLine> {
     run.summary
         .expectations
@@ -21,12 +26,16 @@ pub(crate) fn latency_limits(run: &Run, variant: &str) -> Vec<LimitLine> {
         .filter(|judgement| judgement.variant == variant)
         .filter_map(|judgement| {
             let metric = judgement.metric.strip_prefix("latency.")?;
+            if !DRAWN.contains(&metric) {
+                return None;
+            }
             let (from, to) = judgement.window.split_once("..")?;
             Some(LimitLine {
                 metric: metric.to_owned(),
                 from_s: milliseconds(from)? / 1e3,
                 to_s: milliseconds(to)? / 1e3,
                 limit_ms: milliseconds(judgement.limit.trim_start_matches(['<', '>', '=', ' ']))?,
+                above: judgement.limit.starts_with('>'),
                 passed: judgement.passed,
             })
         })
@@ -62,7 +71,34 @@ fn milliseconds(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use record::summary::Judgement;
+
     use super::*;
+    use crate::fixture::Shape;
+
+    #[test]
+    fn only_what_is_drawn_has_a_line() {
+        let mut run = Shape::FAILOVER.run();
+        let template = run.summary.expectations[1].clone();
+        run.summary.expectations = ["latency.p99", "latency.p95", "service.p99", "failed_ratio"]
+            .map(|metric| Judgement {
+                metric: metric.into(),
+                window: "1s..2.5s".into(),
+                limit: "> 250ms".into(),
+                ..template.clone()
+            })
+            .into();
+        let expected = LimitLine {
+            metric: "p99".into(),
+            from_s: 1.0,
+            to_s: 2.5,
+            limit_ms: 250.0,
+            above: true,
+            passed: template.passed,
+        };
+        assert_eq!(latency_limits(&run, &template.variant), [expected]);
+        assert!(latency_limits(&run, "another").is_empty());
+    }
 
     #[test]
     fn durations_of_expectations_are_read() {

@@ -8,7 +8,7 @@ use crate::fault;
 use crate::figure::{Key, Sample};
 use crate::format;
 use crate::limits::{self, LimitLine};
-use crate::panel::Look;
+use crate::panel::{Look, Panel};
 use crate::scale::Scale;
 use crate::scene::{Align, Colour, Marker, Scene};
 use crate::theme;
@@ -59,7 +59,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     Some(Chart {
         name: NAME,
         title: "Latency over time",
-        reading: "Half of the good requests of a window were faster than p50, 99 in 100 faster than p99; a request counts where it should have started, so a stall shows where it began. Shaded: faults. Dashed: a limit that an expectation sets for its whole span, drawn as a landmark. The triangles on top are what balancers noticed.",
+        reading: "Half of the good requests of a window were faster than p50, 99 in 100 faster than p99; a request counts where it should have started, so a stall shows where it began. Shaded: faults. Dashed: a limit that an expectation sets for that whole span (not for each window), as a landmark. The triangles on top are what balancers noticed.",
         alt: alt(&variants, &windows),
         left_out: timechart::left_out(run),
         scene,
@@ -97,15 +97,6 @@ fn mark_of(event: &EventLine) -> &'static str {
 
 fn draw_panel(scene: &mut Scene, panel: &TimePanel, windows: &[Window], limits: &[LimitLine]) {
     let panel = &panel.panel;
-    for limit in limits {
-        let (from, to) =
-            (panel.at(limit.from_s, limit.limit_ms), panel.at(limit.to_s, limit.limit_ms));
-        scene.dashed(from, to, LIMIT, 1.4);
-        let word = if limit.passed { "✓" } else { "✗" };
-        let label = format!("{} {word}", limit.metric);
-        let place = (to.0 - 4.0, to.1 - 8.0);
-        scene.text(place, label, theme::SMALL, theme::INK, Align::Right);
-    }
     for (turn, (look, of)) in [(P50, p50 as fn(&Window) -> _), (P99, p99)].into_iter().enumerate() {
         let ground: Vec<_> = windows
             .iter()
@@ -115,6 +106,24 @@ fn draw_panel(scene: &mut Scene, panel: &TimePanel, windows: &[Window], limits: 
         let line: Vec<_> = windows.iter().map(|w| (w.middle(), of(w).map(|s| s.mid))).collect();
         panel.draw_line(scene, &line, look, turn * 2);
     }
+    for limit in limits {
+        draw_limit(scene, panel, limit);
+    }
+}
+
+/// A limit's line with its words on a ground of their own: they stand among the data.
+fn draw_limit(scene: &mut Scene, panel: &Panel, limit: &LimitLine) {
+    let (from, to) = (panel.at(limit.from_s, limit.limit_ms), panel.at(limit.to_s, limit.limit_ms));
+    scene.dashed(from, to, LIMIT, 1.4);
+    let sign = if limit.above { '>' } else { '<' };
+    let word = if limit.passed { '✓' } else { '✗' };
+    let label = format!("{} {sign} {} ms {word}", limit.metric, format::trimmed(limit.limit_ms));
+    let width = theme::text_width(&label, theme::SMALL);
+    let right = to.0.max(panel.area.left + width + 4.0);
+    let place = (right - 4.0, to.1 - 9.0);
+    let (corner, other) = ((place.0 - width - 2.0, place.1 - 7.0), (place.0 + 2.0, place.1 + 6.0));
+    scene.rect(corner, other, theme::PAPER, 0.7);
+    scene.text(place, label, theme::SMALL, theme::INK, Align::Right);
 }
 
 fn p50(window: &Window) -> Option<timeline::Spread> {
