@@ -129,7 +129,9 @@ fn a_run_writes_everything_and_every_request_is_accounted_for() {
     }
     assert!(run.resources.iter().any(|row| row.process == "loopback"));
     let served: u64 = variant.backends.iter().map(|backend| backend.requests).sum();
-    assert!(served >= c.ok, "backends count what was served");
+    // Backends count by arrival, read off at the ends of windows: a reading that comes some
+    // milliseconds late moves a few requests across the edge of the warm-up.
+    assert!(served.abs_diff(c.ok) <= c.ok / 10, "backends served {served} of {} good ones", c.ok);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn every_committed_scenario_holds_and_gives_the_same_bytes_twice() {
             assert_eq!(done.code, Some(0), "{scenario}: {}\n{}", done.stdout, done.stderr);
             let bytes: BTreeMap<String, Vec<u8>> = files(&bench.path(out))
                 .into_iter()
-                .filter(|(name, _)| name != "manifest.json" && name != "report.html")
+                .filter(|(name, _)| name != "manifest.json")
                 .collect();
             runs.push(bytes);
         }
