@@ -126,12 +126,12 @@ mod tests {
         let states = States(BTreeMap::from([
             ("a-1".to_owned(), state("ready", "")),
             ("a-2".to_owned(), state("down", "connect failed")),
-            ("a-3".to_owned(), state("new", "")),
+            ("a-3".to_owned(), state("checking", "")),
         ]));
         let names = ["a-1", "a-2", "a-3", "a-4"];
         assert_eq!(
             states.waiting(names.into_iter()),
-            ["a-2 down (connect failed)", "a-3 new", "a-4 removed"]
+            ["a-2 down (connect failed)", "a-3 checking", "a-4 removed"]
         );
         assert_eq!(states.of("a-2"), "down");
     }

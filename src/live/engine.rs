@@ -10,7 +10,7 @@ use record::{EventRow, Harness, Recorder};
 use scenario::{SubjectKind, Trial};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use workload::{FaultChange, FaultKind};
+use workload::FaultChange;
 
 use crate::conductor::Stage;
 use crate::error::Error;
@@ -177,19 +177,12 @@ fn tell(
 }
 
 fn fault_row(trial: &Trial, change: &FaultChange) -> EventRow {
-    let word = change.kind.word();
-    let detail = match &change.kind {
-        FaultKind::Slow { factor, .. } if change.begins => format!("{factor} times slower"),
-        FaultKind::Errors { status, ratio, .. } if change.begins => {
-            format!("status {status} for {} % of the requests", ratio * 100.0)
-        }
-        _ => String::new(),
-    };
+    let (kind, detail) = change.words();
     EventRow {
         at: change.at,
         source: "scenario".into(),
         subject: trial.variant.backends[change.backend].name.clone(),
-        kind: if change.begins { word.into() } else { format!("{word}_end") },
+        kind,
         detail,
     }
 }
@@ -219,6 +212,8 @@ fn foreseen(trial: &Trial) -> Result<Vec<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use workload::FaultKind;
+
     use crate::subject::tests::trial;
 
     #[test]

@@ -104,7 +104,7 @@ fn in_order(finished: mpsc::Receiver<Played>, writer: &mut RunWriter) -> Result<
     let mut early = BTreeMap::new();
     let mut due = 0;
     for (number, played) in finished {
-        let record = played.map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+        let record = played.map_err(|error| Failure::invalid(error.to_string()))?;
         early.insert(number, record);
         while let Some(record) = early.remove(&due) {
             keep(writer, record)?;

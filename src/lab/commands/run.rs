@@ -21,7 +21,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let scenarios = load::scenarios(&args.files, &overrides)?;
     for scenario in &scenarios {
         for note in &scenario.notes {
-            anstream::eprintln!("{}: {note}", scenario.file);
+            anstream::eprintln!("{note}");
         }
     }
     let folders = folders(args, &scenarios)?;
