@@ -7,7 +7,7 @@
 //! Top down: [`open_loop`] is the loop; under it stand `pacer` (the timer), `ledger` (the open
 //! requests), `fleet` (all connections), `pool` (those to one target, and who waits for them),
 //! `connection` (one socket), `request` and `response` (syntax), `account` and `stall` (what the
-//! generator says of itself). [`closed_loop`] and [`bench`] measure the generator itself.
+//! generator says of itself). [`closed_loop`] and [`mod@bench`] measure the generator itself.
 
 mod account;
 pub mod bench;
