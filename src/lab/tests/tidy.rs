@@ -294,31 +294,48 @@ fn every_strategy_stands_in_the_readme() {
     none(missing.map(|entry| format!("README.md does not name {}", entry.name)).collect());
 }
 
-/// Dependencies from elsewhere that have no reason beside or above them.
+/// Dependencies from elsewhere that have no reason beside them.
 fn unexplained(manifest: &str) -> Vec<String> {
-    let mut explained = false;
-    let mut inside = false;
-    let mut complaints = Vec::new();
-    for line in manifest.lines() {
-        match line.trim() {
-            "[workspace.dependencies]" => inside = true,
-            heading if heading.starts_with('[') => inside = false,
-            "" => explained = false,
-            comment if comment.starts_with('#') => explained = true,
-            line if inside && !line.contains("path =") && !explained && !line.contains("# ") => {
-                complaints
-                    .push(format!("Cargo.toml: {line}: say why, beside it or above its group"));
-            }
-            _ => {}
-        }
-    }
-    complaints
+    let own = manifest.split("[workspace.dependencies]").nth(1).unwrap_or_default();
+    let own = own.split("\n[").next().unwrap_or_default();
+    let lines = own.lines().filter(|line| line.contains(" = ") && !line.contains("path = "));
+    let silent = lines.filter(|line| !line.contains(" # "));
+    silent.map(|line| format!("Cargo.toml: {line}: say why, beside it")).collect()
 }
 
 #[test]
 fn every_dependency_has_a_reason() {
     assert_eq!(unexplained("[workspace.dependencies]\nleft-pad = \"1\"\n").len(), 1);
     none(unexplained(&fs::read_to_string(root().join("Cargo.toml")).expect("the manifest")));
+}
+
+/// Dependencies of a crate that its source never names.
+fn unused(name: &str, manifest: &str, source: &str) -> Vec<String> {
+    let table: toml::Table = manifest.parse().expect("a manifest");
+    let mut complaints = Vec::new();
+    for kind in ["dependencies", "dev-dependencies"] {
+        for dependency in table.get(kind).and_then(toml::Value::as_table).into_iter().flatten() {
+            let word = dependency.0.replace('-', "_");
+            if ![format!("{word}::"), format!("use {word}")].iter().any(|w| source.contains(w)) {
+                complaints.push(format!("{name}/Cargo.toml: {word} is not used"));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn every_dependency_is_used() {
+    assert_eq!(unused("x", "[dependencies]\nleft-pad = \"1\"\n", "use std::fs;").len(), 1);
+    let files = rust_files();
+    let complaints = FLOORS.concat().into_iter().flat_map(|name| {
+        let folder = folder_of(name);
+        let prefix = if name == "fakebackends" { "fakebackends/" } else { &format!("src/{name}/") };
+        let mine = files.iter().filter(|(path, _)| path.starts_with(prefix));
+        let source: String = mine.map(|(_, text)| text.as_str()).collect();
+        unused(name, &fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest"), &source)
+    });
+    none(complaints.collect());
 }
 
 #[test]
