@@ -1,4 +1,6 @@
-//! Exit codes: documented, tested, and the worst one wins. It must not print.
+//! Exit codes: documented, tested, and the worst one wins. It must not know commands.
+
+use crate::say::tell;
 
 /// How `lab` ends. The order of the variants is the order in which they win, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +67,14 @@ impl Failure {
     /// The environment's fault.
     pub(crate) fn environment(line: impl Into<String>) -> Self {
         Self::new(Exit::Environment, line)
+    }
+
+    /// Tells people of it; what is left is the way out.
+    pub(crate) fn report(self) -> Exit {
+        for line in &self.lines {
+            tell!("{line}");
+        }
+        self.exit
     }
 
     /// The input's fault.

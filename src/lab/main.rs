@@ -6,6 +6,7 @@ mod commands;
 mod exit;
 mod host;
 mod progress;
+mod say;
 mod signals;
 mod stamp;
 mod table;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use cli::{Cli, Command};
+use exit::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -29,11 +31,6 @@ fn main() -> ExitCode {
         Command::Completions(args) => commands::completions::completions(&args),
         Command::BenchLoad(args) => commands::bench_load::bench_load(&args),
     };
-    let exit = result.unwrap_or_else(|failure| {
-        for line in &failure.lines {
-            anstream::eprintln!("{line}");
-        }
-        failure.exit
-    });
+    let exit = result.unwrap_or_else(Failure::report);
     ExitCode::from(exit.code())
 }

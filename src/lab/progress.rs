@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::say::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use record::Progress;
 use scenario::{Scenario, Trial};
@@ -64,7 +65,7 @@ impl Display {
     pub(crate) fn begin(&self, number: usize, trial: &Trial, progress: Arc<Progress>) {
         let shape = &trial.variant.load.shape;
         if self.plain {
-            anstream::eprintln!(
+            tell!(
                 "trial {} of {}: {}, round {} ({:.0} s)",
                 number + 1,
                 self.total,

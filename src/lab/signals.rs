@@ -6,6 +6,7 @@ use base::Stop;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Exit, Failure};
+use crate::say::tell;
 
 /// From now on SIGHUP, SIGINT and SIGTERM raise the flag; the second one ends the process at once
 /// (children follow, because their lifeline breaks).
@@ -18,9 +19,7 @@ pub(crate) fn install() -> Result<Stop, Failure> {
                 std::process::exit(i32::from(Exit::Interrupted(number).code()));
             }
             stop.raise(number);
-            anstream::eprintln!(
-                "Stopping: what was measured is kept. Once more to leave without it."
-            );
+            tell!("Stopping: what was measured is kept. Once more to leave without it.");
         }
     })?;
     Ok(stop)

@@ -2,6 +2,7 @@
 
 use crate::cli::BenchLoadArgs;
 use crate::exit::{Exit, Failure};
+use crate::say::say;
 
 /// Loads `args.url` and prints what came of it as JSON.
 pub(crate) fn bench_load(args: &BenchLoadArgs) -> Result<Exit, Failure> {
@@ -9,6 +10,6 @@ pub(crate) fn bench_load(args: &BenchLoadArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::environment(error.to_string()))?;
     let text = serde_json::to_string(&result)
         .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
-    println!("{text}");
+    say!("{text}");
     Ok(Exit::Good)
 }

@@ -8,6 +8,7 @@ use base::Clock;
 
 use crate::cli::ChildArgs;
 use crate::exit::{Exit, Failure};
+use crate::say::say;
 use crate::signals;
 
 /// The clock to serve by; from here on the process ends when its parent does.
@@ -38,6 +39,6 @@ pub(crate) fn serve(ready: &impl serde::Serialize) -> Result<(), Failure> {
     })?;
     let line = serde_json::to_string(ready)
         .map_err(|error| Failure::new(Exit::Internal, format!("the ready line: {error}")))?;
-    println!("{line}");
+    say!("{line}");
     end.recv().map_err(|_| Failure::new(Exit::Internal, "the signal thread ended".to_owned()))
 }

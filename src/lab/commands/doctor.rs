@@ -23,6 +23,7 @@ enum Finding {
     Broken(String),
 }
 
+use crate::say::say;
 use Finding::{Broken, Fine, Limited};
 
 /// One look at the machine.
@@ -51,7 +52,7 @@ pub(crate) fn doctor(_: &DoctorArgs) -> Result<Exit, Failure> {
             }
         };
         let style: Style = colour.on_default().bold();
-        anstream::println!("{style}{mark}{style:#} {name}: {text}");
+        say!("{style}{mark}{style:#} {name}: {text}");
     }
     Ok(exit)
 }

@@ -11,6 +11,7 @@ use scenario::Overrides;
 use crate::cli::{ListArgs, ListWhat};
 use crate::commands::load;
 use crate::exit::{Exit, Failure};
+use crate::say::say;
 
 /// Prints one list.
 pub(crate) fn list(args: &ListArgs) -> Result<Exit, Failure> {
@@ -34,7 +35,7 @@ fn print(rows: Vec<Vec<String>>) {
     table.load_style(NOTHING);
     table.add_rows(rows);
     for line in table.to_string().lines() {
-        anstream::println!("{}", line.trim_end());
+        say!("{}", line.trim_end());
     }
 }
 

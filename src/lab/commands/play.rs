@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use base::Stop;
@@ -69,19 +68,19 @@ pub(crate) fn simulated(
     let trials = scenario.trials();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let jobs = jobs.map_or(cores, usize::from).min(trials.len());
-    let next = AtomicUsize::new(0);
-    // Bounded, so that finished records do not pile up behind a slow one.
-    let (done, finished) = mpsc::sync_channel(jobs);
+    let queue = Queue::new(jobs);
+    let (done, finished) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..jobs {
-            let (done, next, trials) = (done.clone(), &next, &trials);
+            let (done, queue, trials) = (done.clone(), &queue, &trials);
             scope.spawn(move || {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(trial) = trials.get(number) else { break };
+                while let Some(number) = queue.next(trials.len()) {
                     if stop.is_raised() {
+                        // A trial that is not played would be waited for.
+                        queue.close();
                         break;
                     }
+                    let trial = &trials[number];
                     let mut recorder = Recorder::new(trial.plan());
                     display.begin(number, trial, recorder.progress());
                     let played = sim::play(trial, &mut recorder, stop);
@@ -93,14 +92,21 @@ pub(crate) fn simulated(
             });
         }
         drop(done);
-        in_order(finished, writer)
+        let kept = in_order(finished, &queue, writer);
+        // After a failure nothing new is begun; what is being played comes to its end.
+        queue.close();
+        kept
     })
 }
 
 type Played = (usize, Result<TrialRecord, sim::Error>);
 
 /// Keeps records in trial order, however they come in.
-fn in_order(finished: mpsc::Receiver<Played>, writer: &mut RunWriter) -> Result<(), Failure> {
+fn in_order(
+    finished: mpsc::Receiver<Played>,
+    queue: &Queue,
+    writer: &mut RunWriter,
+) -> Result<(), Failure> {
     let mut early = BTreeMap::new();
     let mut due = 0;
     for (number, played) in finished {
@@ -110,7 +116,60 @@ fn in_order(finished: mpsc::Receiver<Played>, writer: &mut RunWriter) -> Result<
             keep(writer, record)?;
             due += 1;
         }
+        queue.kept(due);
     }
     // After an interruption a gap may be left: what lies behind it is kept all the same.
     early.into_values().try_for_each(|record| keep(writer, record))
+}
+
+/// Hands out trials in order, but none so far ahead of the records kept that finished ones would
+/// pile up behind a slow trial.
+struct Queue {
+    state: Mutex<Handed>,
+    moved: Condvar,
+    ahead: usize,
+}
+
+#[derive(Default)]
+struct Handed {
+    next: usize,
+    kept: usize,
+    closed: bool,
+}
+
+impl Queue {
+    /// For `jobs` threads; each may have one finished record waiting beside the one it plays.
+    fn new(jobs: usize) -> Self {
+        Self { state: Mutex::default(), moved: Condvar::new(), ahead: 2 * jobs }
+    }
+
+    /// The next trial below `end`, once its turn has come.
+    fn next(&self, end: usize) -> Option<usize> {
+        let early = |handed: &mut Handed| {
+            !handed.closed && handed.next < end && handed.next >= handed.kept + self.ahead
+        };
+        let waited = self.moved.wait_while(self.lock(), early);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.closed || state.next >= end {
+            return None;
+        }
+        state.next += 1;
+        Some(state.next - 1)
+    }
+
+    /// The first `kept` trials are on disk.
+    fn kept(&self, kept: usize) {
+        self.lock().kept = kept;
+        self.moved.notify_all();
+    }
+
+    /// No more trials.
+    fn close(&self) {
+        self.lock().closed = true;
+        self.moved.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Handed> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

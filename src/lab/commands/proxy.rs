@@ -6,6 +6,7 @@ use policy::Registry;
 use crate::cli::ProxyArgs;
 use crate::commands::{child, load};
 use crate::exit::{Exit, Failure};
+use crate::say::say;
 
 /// Serves `args.config` until SIGTERM, SIGINT or SIGHUP, then drains.
 pub(crate) fn proxy(args: &ProxyArgs) -> Result<Exit, Failure> {
@@ -14,7 +15,7 @@ pub(crate) fn proxy(args: &ProxyArgs) -> Result<Exit, Failure> {
     let config = ProxyConfig::parse(&file, &text, &Registry::standard())
         .map_err(|problems| Failure::problems(&problems))?;
     if args.check {
-        anstream::println!("{file}: valid");
+        say!("{file}: valid");
         return Ok(Exit::Good);
     }
     let clock = child::begin(&args.child)?;

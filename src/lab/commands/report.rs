@@ -5,19 +5,20 @@ use record::Run;
 use crate::cli::ReportArgs;
 use crate::commands::run::open_in_browser;
 use crate::exit::{Exit, Failure};
+use crate::say::{say, tell};
 
 /// Draws the charts and the page of `args.run` again.
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
     let run = Run::load(&args.run).map_err(|error| Failure::invalid(error.to_string()))?;
     for file in &run.edited {
-        anstream::eprintln!(
+        tell!(
             "{}: changed since the run; the report shows what stands there now",
             args.run.join(file).display()
         );
     }
     report::write(&run, &args.run).map_err(|error| Failure::environment(error.to_string()))?;
     let page = args.run.join("report.html");
-    anstream::println!("{}", page.display());
+    say!("{}", page.display());
     if args.open {
         open_in_browser(&page);
     }

@@ -12,6 +12,7 @@ use crate::cli::{EngineArg, RunArgs};
 use crate::commands::{load, play};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
+use crate::say::{say, tell};
 use crate::stamp::Stamp;
 use crate::{host, signals, table};
 
@@ -21,14 +22,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let scenarios = load::scenarios(&args.files, &overrides)?;
     for scenario in &scenarios {
         for note in &scenario.notes {
-            anstream::eprintln!("{note}");
+            tell!("{note}");
         }
     }
     let folders = folders(args, &scenarios)?;
     let stop = signals::install()?;
     let mut worst = Exit::Good;
     for (scenario, folder) in scenarios.iter().zip(folders) {
-        worst = worst.worst(run_one(args, scenario, &folder, &stop)?);
+        let exit = run_one(args, scenario, &folder, &stop).unwrap_or_else(Failure::report);
+        worst = worst.worst(exit);
         if stop.is_raised() {
             break;
         }
@@ -114,8 +116,10 @@ fn run_one(
         Engine::Sim => play::simulated(scenario, args.jobs, &mut writer, &display, stop),
     };
     display.finish();
-    // What was measured before a failure is kept, judged and drawn like any other run.
-    let cut_short = played.is_err() || stop.is_raised();
+    // What was measured before a failure is kept, judged and drawn like any other run; why it
+    // failed is told before anything else can fail.
+    let failed = played.err().map(Failure::report);
+    let cut_short = failed.is_some() || stop.is_raised();
     let summary = writer.finish(&about, &scenario.expectations, cut_short).map_err(writing)?;
     let page = draw(folder)?;
     writer.seal(&about).map_err(writing)?;
@@ -124,8 +128,7 @@ fn run_one(
     if args.open {
         open_in_browser(&page);
     }
-    played?;
-    Ok(judge(&summary, stop))
+    Ok(failed.unwrap_or(Exit::Good).worst(judge(&summary, stop)))
 }
 
 /// Draws the folder from its files alone, as `lab report` does.
@@ -139,10 +142,10 @@ fn show(args: &RunArgs, summary: &Summary, folder: &Path) -> Result<(), Failure>
     if args.json {
         let text = serde_json::to_string_pretty(summary)
             .map_err(|error| Failure::new(Exit::Internal, format!("summary.json: {error}")))?;
-        println!("{text}");
+        say!("{text}");
     } else {
-        anstream::print!("{}", table::render(summary));
-        anstream::println!("Report: {}", folder.join("report.html").display());
+        say!("{}", table::render(summary).trim_end());
+        say!("Report: {}", folder.join("report.html").display());
     }
     Ok(())
 }
@@ -190,6 +193,6 @@ pub(crate) fn open_in_browser(page: &Path) {
         .stderr(Stdio::null())
         .spawn();
     if let Err(error) = asked {
-        anstream::eprintln!("--open: {program} cannot be started: {error}");
+        tell!("--open: {program} cannot be started: {error}");
     }
 }

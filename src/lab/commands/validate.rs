@@ -5,13 +5,14 @@ use scenario::Overrides;
 use crate::cli::ValidateArgs;
 use crate::commands::load;
 use crate::exit::{Exit, Failure};
+use crate::say::say;
 
 /// Checks every file; all problems of all files are reported.
 pub(crate) fn validate(args: &ValidateArgs) -> Result<Exit, Failure> {
     let scenarios = load::scenarios(&args.files, &Overrides::default())?;
     for scenario in scenarios {
         let trials = scenario.trials().len();
-        anstream::println!(
+        say!(
             "{}: valid, {} variant{}, {trials} trial{}",
             scenario.file,
             scenario.variants.len(),

@@ -238,3 +238,16 @@ fn lists_come_from_what_there_is() {
     let scenarios = bench.run(&["list", "scenarios"]);
     assert_eq!(scenarios.code, Some(3), "there is no scenarios folder here");
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let bench = Bench::new();
+    bench.file("good.toml", GOOD);
+    for args in [&["list", "strategies"][..], &["run", "good.toml", "--out", "out"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = bench.lab();
+        command.args(args).stdout(writer.try_clone().expect("a pipe")).stderr(writer);
+        assert_eq!(command.status().expect("lab starts").code(), Some(0), "{args:?}");
+    }
+}

@@ -153,7 +153,12 @@ fn while_all_backends_hang_arrivals_go_on_and_latencies_fall_linearly() {
     let done = bench.run(&["run", "hang.toml", "--out", "out", "--quiet"]);
     assert!(matches!(done.code, Some(0 | 13)), "{done:?}");
     let counts = summary(&bench.path("out")).variants[0].counts;
-    assert!(counts.intended.abs_diff(400) < 100, "arrivals waited for answers: {counts:?}");
+    // The schedule is a function of the seed: the simulator without a fault has the same.
+    let calm = text.split("[[faults]]").next().expect("the part before the faults");
+    bench.file("calm.toml", calm);
+    bench.run(&["run", "calm.toml", "--engine", "sim", "--out", "calm", "--quiet"]);
+    let calm = summary(&bench.path("calm")).variants[0].counts;
+    assert_eq!(counts.intended, calm.intended, "arrivals waited for answers");
     assert_eq!(counts.intended, counts.ok, "the hang is shorter than the timeout: {counts:?}");
 
     // A request of the hang waits until its end at 3 s: latency = 3 s - intended + 10 ms or so.
@@ -171,6 +176,7 @@ fn while_all_backends_hang_arrivals_go_on_and_latencies_fall_linearly() {
         if (1.05..2.95).contains(&at) {
             let expected = (3.0 - at) * 1000.0;
             assert!(ms >= expected - 5.0, "{at} s took {ms} ms: it was answered during the hang");
+            assert!(ms <= expected + 900.0, "{at} s took {ms} ms: the hang did not end for it");
             inside.push(ms);
         }
     }
@@ -178,7 +184,7 @@ fn while_all_backends_hang_arrivals_go_on_and_latencies_fall_linearly() {
     inside.sort_by(f64::total_cmp);
     let median = inside[inside.len() / 2];
     // Uniform between 0.05 and 1.95 s, 190 of them: the median's standard error is 70 ms.
-    assert!((median - 1000.0).abs() < 400.0, "the median is {median} ms");
+    assert!((median - 1000.0).abs() < 350.0, "the median is {median} ms");
 }
 
 #[test]
@@ -255,7 +261,7 @@ fn a_child_that_dies_ends_the_run_and_nothing_is_left() {
 #[test]
 fn an_interrupted_run_keeps_what_it_measured_and_says_so() {
     let _alone = alone();
-    for (name, code) in [("INT", 130), ("TERM", 143)] {
+    for (name, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
         let bench = Bench::new();
         let (running, started) = long_run(&bench);
         loaded(&started);
