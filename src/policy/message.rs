@@ -1,6 +1,8 @@
 //! What passes between a balancer and its shell: verdicts, heads, ends, probes, commands.
 //! It must not know how they are decided or carried.
 
+use std::time::Duration;
+
 use base::{AttemptId, BackendId, FailureKind, ProbeId, RequestId, Sent, Time};
 
 use crate::event::Event;
@@ -92,7 +94,8 @@ pub enum End {
     UpstreamBroke,
     /// The client left.
     ClientLeft,
-    /// The balancer's own decision: a retry took over.
+    /// Neither side's doing: a retry took over, or the shell could not send it for want of
+    /// something of its own (then without a head).
     Aborted,
 }
 
@@ -109,13 +112,21 @@ pub struct Probe {
     pub deadline: Time,
 }
 
-/// What came of a probe.
+/// What came of a probe; whether that is a pass is the balancer's to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeResult {
-    /// An answer with the expected status came in time.
-    pub passed: bool,
-    /// For people: "200 in 1.2 ms", "connection refused", "status 500", "timeout".
-    pub reason: String,
+pub enum ProbeResult {
+    /// An answer.
+    Status {
+        /// Its status.
+        status: u16,
+        /// From the probe's start to the answer.
+        after: Duration,
+    },
+    /// No answer in time; why, for people: "connection refused", "timeout".
+    Failed(String),
+    /// The shell could not send it, for want of something of its own; what, for people. It says
+    /// nothing of the backend.
+    Unsent(String),
 }
 
 /// What a balancer wants done.

@@ -1,6 +1,7 @@
 //! The life of one request: ask the balancer, send, report, and send again or answer.
 //! It must not choose a backend, nor judge whether a request may be sent again.
 
+use std::io;
 use std::rc::Rc;
 
 use base::{FailureKind, RequestMeta, Sent};
@@ -58,6 +59,8 @@ enum Failed {
         sent: Sent,
         reused: bool,
     },
+    /// The proxy could not open a connection for want of something of its own.
+    Shortage(io::Error),
     /// The client broke off its own request.
     ClientBroke,
 }
@@ -99,6 +102,12 @@ pub(crate) async fn forward(
                 let replayable = parcel.is_replayable();
                 (Err(error), Head::Failed { error, sent, reused, replayable })
             }
+            Err(Failed::Shortage(error)) => {
+                guard.end(End::Aborted);
+                worker.counters.shortages.increment();
+                let text = format!("the proxy cannot open a connection: {error}");
+                return own_answer(client, StatusCode::SERVICE_UNAVAILABLE, text, &leg);
+            }
             Err(Failed::ClientBroke) => {
                 guard.end(End::ClientLeft);
                 return say(StatusCode::BAD_REQUEST, "the request's body was broken off");
@@ -117,12 +126,12 @@ pub(crate) async fn forward(
             }
             (Step::GiveUp, answer) => {
                 guard.disarm();
-                return give_up(client, leg.attempt.number, answer.err());
+                return give_up(client, &leg, answer.err());
             }
             (Step::Deliver, Err(error)) => {
                 // There is nothing to deliver; the attempt is still open.
                 guard.end(End::UpstreamBroke);
-                return give_up(client, leg.attempt.number, Some(error));
+                return give_up(client, &leg, Some(error));
             }
         }
     }
@@ -148,6 +157,9 @@ async fn send(
             let by = attempt.connect_by.min(attempt.head_by).min(attempt.body_by);
             match deadline.within(by, opening).await {
                 Some(Ok(wire)) => wire,
+                Some(Err(error)) if upstream::is_shortage(&error) => {
+                    return Err(Failed::Shortage(error));
+                }
                 Some(Err(_)) => return Err(nothing(FailureKind::Connect)),
                 None => return Err(nothing(FailureKind::ConnectTimeout)),
             }
@@ -187,7 +199,7 @@ fn deliver(
 }
 
 /// The answer when every attempt failed; `error` is the last one's.
-fn give_up(client: &Rc<Client>, attempts: u32, error: Option<FailureKind>) -> Response<Answer> {
+fn give_up(client: &Rc<Client>, leg: &Leg, error: Option<FailureKind>) -> Response<Answer> {
     let (status, text) = match error {
         Some(FailureKind::Timeout) => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
         Some(FailureKind::ConnectTimeout) => (StatusCode::GATEWAY_TIMEOUT, "no connection in time"),
@@ -196,7 +208,18 @@ fn give_up(client: &Rc<Client>, attempts: u32, error: Option<FailureKind>) -> Re
         Some(FailureKind::Protocol) => (StatusCode::BAD_GATEWAY, "not an HTTP answer"),
         Some(FailureKind::Status) | None => (StatusCode::BAD_GATEWAY, "the backend failed"),
     };
-    let mut response = Answer::text(Rc::clone(client), status, format!("backend: {text}"));
+    own_answer(client, status, format!("backend: {text}"), leg)
+}
+
+/// An answer of the proxy itself that ends with this attempt.
+fn own_answer(
+    client: &Rc<Client>,
+    status: StatusCode,
+    text: String,
+    last: &Leg,
+) -> Response<Answer> {
+    let mut response = Answer::text(Rc::clone(client), status, text);
+    let attempts = last.attempt.number;
     if attempts > 1 {
         response.headers_mut().insert(headers::ATTEMPT_COUNT, HeaderValue::from(attempts));
     }

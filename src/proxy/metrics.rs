@@ -16,6 +16,8 @@ pub(crate) struct Counters {
     pub(crate) answers: [Counter; 6],
     /// Requests whose framing was refused.
     pub(crate) refused: Counter,
+    /// Attempts for which the proxy itself could not open a connection.
+    pub(crate) shortages: Counter,
     pub(crate) clients_accepted: Counter,
     pub(crate) clients_closed: Counter,
     pub(crate) upstream_opened: Counter,
@@ -51,6 +53,11 @@ pub(crate) fn text(shared: &Shared) -> String {
     page.counter("lab_attempts_total", "Requests sent to backends", sum(|c| &c.attempts));
     page.counter("lab_retries_total", "Retries granted by the balancer", shared.retries());
     page.counter("lab_refused_total", "Requests refused for framing", sum(|c| &c.refused));
+    page.counter(
+        "lab_shortages_total",
+        "Attempts given up because the proxy lacked descriptors, ports or memory",
+        sum(|c| &c.shortages),
+    );
     page.counter("lab_client_connections_total", "Client connections accepted", accepted);
     page.value("lab_client_connections", "gauge", "Client connections open", open);
     page.counter(

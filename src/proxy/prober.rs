@@ -1,11 +1,11 @@
-//! One health probe: a GET on a connection of its own. It must not judge a backend's health.
+//! One health probe: a GET on a connection of its own. It must not judge what comes.
 //!
 //! The connection is not kept: a kept one would hide that new ones cannot be opened.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::Time;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{Request, StatusCode};
@@ -18,6 +18,7 @@ use tokio::time::timeout_at;
 
 use crate::shared::Shared;
 use crate::timer::instant;
+use crate::upstream;
 
 /// The most frames of an answer that are read before the connection is closed, so that a backend's
 /// small answer is taken whole and an endless one is not.
@@ -28,29 +29,32 @@ pub(crate) async fn run(shared: Arc<Shared>, probe: Probe) {
     let began = shared.clock.now();
     let deadline = instant(shared.clock, probe.deadline);
     let result = match shared.address(probe.backend) {
-        None => ProbeResult { passed: false, reason: "removed".into() },
+        None => ProbeResult::Failed("removed".into()),
         Some(address) => match timeout_at(deadline, ask(address, &probe.path)).await {
             Err(_) => {
                 let waited = shared.clock.now().since(began);
-                ProbeResult { passed: false, reason: format!("timeout after {waited:.1?}") }
+                ProbeResult::Failed(format!("timeout after {waited:.1?}"))
             }
-            Ok(Err(reason)) => ProbeResult { passed: false, reason },
-            Ok(Ok(status)) => judge(status, began, shared.clock.now()),
+            Ok(Err(result)) => result,
+            Ok(Ok(status)) => ProbeResult::Status {
+                status: status.as_u16(),
+                after: shared.clock.now().since(began),
+            },
         },
     };
     shared.probed(probe.id, result);
 }
 
-fn judge(status: StatusCode, began: Time, ended: Time) -> ProbeResult {
-    let (code, took) = (status.as_u16(), ended.since(began));
-    match status.is_success() {
-        true => ProbeResult { passed: true, reason: format!("{code} in {took:.1?}") },
-        false => ProbeResult { passed: false, reason: format!("status {code}") },
+fn unconnected(error: &io::Error) -> ProbeResult {
+    match upstream::is_shortage(error) {
+        true => ProbeResult::Unsent(error.to_string()),
+        false => ProbeResult::Failed(format!("connect: {error}")),
     }
 }
 
-async fn ask(address: SocketAddr, path: &str) -> Result<StatusCode, String> {
-    let stream = TcpStream::connect(address).await.map_err(|e| format!("connect: {e}"))?;
+async fn ask(address: SocketAddr, path: &str) -> Result<StatusCode, ProbeResult> {
+    let failed = |error: hyper::Error| ProbeResult::Failed(error.to_string());
+    let stream = TcpStream::connect(address).await.map_err(|e| unconnected(&e))?;
     // Only latency is at stake, so a refusal is not worth a failed probe.
     let _ = stream.set_nodelay(true);
     let request = Request::get(path)
@@ -58,11 +62,10 @@ async fn ask(address: SocketAddr, path: &str) -> Result<StatusCode, String> {
         .header(USER_AGENT, "lab-health")
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|e| format!("the path {path:?} cannot be asked for: {e}"))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+        .map_err(|e| ProbeResult::Failed(format!("the path {path:?} cannot be asked for: {e}")))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let exchange = async {
-        let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let answer = sender.send_request(request).await.map_err(failed)?;
         let (head, mut body) = answer.into_parts();
         for _ in 0..MAX_FRAMES {
             if !matches!(body.frame().await, Some(Ok(_))) {

@@ -146,6 +146,24 @@ pub(crate) async fn connect(backend: BackendId, address: SocketAddr) -> io::Resu
     Ok(Wire { sender, task, backend, written, written_before: 0, upload: None, requests: 0 })
 }
 
+/// What the system says (Linux' numbers) when the proxy itself is short of something that a
+/// connection needs: file descriptors (its own, all), memory, buffers, watches, local ports.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+const ENOMEM: i32 = 12;
+const ENOBUFS: i32 = 105;
+const ENOSPC: i32 = 28;
+const EADDRNOTAVAIL: i32 = 99;
+
+/// Whether a connection could not be opened for want of something on this side: that is no fault
+/// of the backend, which was not even asked.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(EMFILE | ENFILE | ENOMEM | ENOBUFS | ENOSPC | EADDRNOTAVAIL)
+    )
+}
+
 impl Wire {
     /// Sends a request and waits for the head of its answer.
     pub(crate) async fn send(
@@ -355,5 +373,44 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_of_our_own_is_told_from_a_backend_that_refuses() {
+        const ECONNREFUSED: i32 = 111;
+        const ECONNRESET: i32 = 104;
+        const EHOSTUNREACH: i32 = 113;
+        const ENETUNREACH: i32 = 101;
+        const ETIMEDOUT: i32 = 110;
+        for (number, expected) in [
+            (EMFILE, true),
+            (ENFILE, true),
+            (ENOMEM, true),
+            (ENOBUFS, true),
+            (ENOSPC, true),
+            (EADDRNOTAVAIL, true),
+            (ECONNREFUSED, false),
+            (ECONNRESET, false),
+            (EHOSTUNREACH, false),
+            (ENETUNREACH, false),
+            (ETIMEDOUT, false),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(is_shortage(&error), expected, "{error}");
+        }
+        // The numbers are those of this system.
+        for (number, kind) in [
+            (ENOMEM, io::ErrorKind::OutOfMemory),
+            (ENOSPC, io::ErrorKind::StorageFull),
+            (EADDRNOTAVAIL, io::ErrorKind::AddrNotAvailable),
+        ] {
+            assert_eq!(io::Error::from_raw_os_error(number).kind(), kind);
+        }
+        assert!(!is_shortage(&io::Error::other("a handshake that failed")));
     }
 }

@@ -73,18 +73,31 @@ impl Balancer {
     pub(super) fn judge_probe(&mut self, now: Time, id: BackendId, result: ProbeResult) {
         let Some(backend) = self.pool.get_mut(id) else { return };
         let Some(check) = backend.check.as_mut() else { return };
-        let why = if result.passed {
+        let (passed, words) = match result {
+            ProbeResult::Status { status, after } if (200..300).contains(&status) => {
+                (true, format!("{status} in {:.1} ms", after.as_secs_f64() * 1e3))
+            }
+            ProbeResult::Status { status, .. } => (false, format!("status {status}")),
+            ProbeResult::Failed(words) => (false, words),
+            ProbeResult::Unsent(words) => {
+                // Nobody was asked, so the silence until now proves nothing.
+                backend.alive_at = now;
+                backend.last_check = Some(format!("not sent: {words}"));
+                return;
+            }
+        };
+        let why = if passed {
             backend.alive_at = now;
             check.pass();
-            format!("probe passed: {}", result.reason)
+            format!("probe passed: {words}")
         } else {
             check.fail();
             match check.failed_in_a_row() {
-                1 => format!("1 probe failed: {}", result.reason),
-                n => format!("{n} probes failed: {}", result.reason),
+                1 => format!("1 probe failed: {words}"),
+                n => format!("{n} probes failed: {words}"),
             }
         };
-        backend.last_check = Some(result.reason);
+        backend.last_check = Some(words);
         self.settle(now, id, &why);
     }
 
@@ -93,8 +106,7 @@ impl Balancer {
         let Some(schedule) = &mut self.schedule else { return };
         if let Some(probe) = schedule.overdue(now, id) {
             schedule.end(probe);
-            let reason = "no report of the probe".into();
-            self.judge_probe(now, id, ProbeResult { passed: false, reason });
+            self.judge_probe(now, id, ProbeResult::Failed("no report of the probe".into()));
         }
         let Some(silent_at) = self.silent_at(now, id) else {
             let silence = self.settings.health.as_ref().and_then(|h| h.remove_after);

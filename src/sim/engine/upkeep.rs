@@ -109,19 +109,13 @@ impl Engine<'_> {
 }
 
 impl Found {
-    /// In the words that the proxy's prober uses.
     pub(super) fn result(self, after: Duration) -> ProbeResult {
-        let ms = after.as_secs_f64() * 1e3;
-        let (passed, reason) = match self {
-            Self::Status(status) if (200..300).contains(&status) => {
-                (true, format!("{status} in {ms:.1} ms"))
-            }
-            Self::Status(status) => (false, format!("status {status}")),
-            Self::Refused => (false, "connection refused".into()),
-            Self::Reset => (false, "connection reset".into()),
-            Self::Nothing => (false, "timeout".into()),
-        };
-        ProbeResult { passed, reason }
+        match self {
+            Self::Status(status) => ProbeResult::Status { status, after },
+            Self::Refused => ProbeResult::Failed("connection refused".into()),
+            Self::Reset => ProbeResult::Failed("connection reset".into()),
+            Self::Nothing => ProbeResult::Failed("timeout".into()),
+        }
     }
 }
 

@@ -89,11 +89,11 @@ pub fn drain(balancer: &mut Balancer) -> (Vec<Probe>, Vec<Event>) {
 }
 
 pub fn passed() -> ProbeResult {
-    ProbeResult { passed: true, reason: "200 in 1.2 ms".into() }
+    ProbeResult::Status { status: 200, after: Duration::from_micros(1_200) }
 }
 
 pub fn failed() -> ProbeResult {
-    ProbeResult { passed: false, reason: "connection refused".into() }
+    ProbeResult::Failed("connection refused".into())
 }
 
 /// The events as lines: "1500 b-0 down was ready: connect failed".
