@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use base::{BackendId, FailureKind, RequestId, RequestMeta, Rng, Sent, Time};
 use policy::{
-    Attempt, Balancer, Choice, Command, Entry, Event, Head, Output, ParameterValue, Probe,
-    ProbeResult, Registry, Settings, Verdict,
+    Attempt, Balancer, Choice, Command, Entry, Event, Head, HealthSettings, Output, ParameterValue,
+    Probe, ProbeResult, Registry, Settings, State, Verdict,
 };
 
 pub fn ms(ms: u64) -> Duration {
@@ -86,6 +86,23 @@ pub fn drain(balancer: &mut Balancer) -> (Vec<Probe>, Vec<Event>) {
         }
     }
     (probes, events)
+}
+
+/// Probes every 500 ms, without jitter.
+pub fn with_health(fall: u32, rise: u32) -> Settings {
+    let health = HealthSettings {
+        interval: ms(500),
+        timeout: ms(200),
+        fall,
+        rise,
+        jitter: 0.0,
+        ..HealthSettings::default()
+    };
+    Settings { health: Some(health), ..plain("round_robin") }
+}
+
+pub fn state(balancer: &Balancer, id: BackendId) -> State {
+    balancer.pool().status(id).expect("it is in the pool").state
 }
 
 pub fn passed() -> ProbeResult {
