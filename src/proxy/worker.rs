@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base::RequestId;
 use tokio::net::TcpListener;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::client::{Clients, Order};
@@ -21,6 +22,8 @@ use crate::upstream::Pool;
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often a worker that drains looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
+/// At most so many sockets' events come of one look (tokio's own setting is 1024; less is safe).
+const EVENTS_PER_LOOK: usize = 512;
 
 /// What the tasks of one worker share.
 pub(crate) struct Worker {
@@ -79,8 +82,12 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: StdListener, drain_timeout
             () = server::accept(&worker, &listener) => {}
         }
     }
-    server::accept_waiting(&worker, &listener).await;
+    // What was asked before the stop is answered: a listener that is closed resets who waits in its
+    // queue, and a connection that is told to finish before its request was read is closed.
+    look_round(&worker).await;
+    unconstrained(server::accept_waiting(&worker, &listener)).await;
     drop(listener);
+    look_round(&worker).await;
     worker.clients.give_all(Order::Finish);
     let drained = timeout(drain_timeout, async {
         let mut look = interval(DRAIN_LOOK);
@@ -95,6 +102,18 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: StdListener, drain_timeout
     }
     sweeper.abort();
     worker.pool.clear();
+}
+
+/// Lets the runtime ask the system what has happened to the sockets, and every task hear of it.
+async fn look_round(worker: &Worker) {
+    // A yield comes back after one look at the sockets, which tells of so many at most.
+    for _ in 0..=worker.clients.count() / EVENTS_PER_LOOK {
+        yield_now().await;
+    }
+    // Tasks run in the order in which they were woken: this one comes after all those.
+    let last = tokio::task::spawn_local(async {});
+    // It could only fail with the whole runtime.
+    let _ = last.await;
 }
 
 async fn sweep(worker: Rc<Worker>) {

@@ -158,6 +158,65 @@ fn a_drain_ends_what_is_in_flight_and_nothing_else() {
     assert!(std::net::TcpStream::connect(admin).is_err(), "everything has ended");
 }
 
+/// Holds its worker while a test holds the gate.
+struct Gated;
+
+static GATE: Mutex<()> = Mutex::new(());
+static AT_THE_GATE: AtomicBool = AtomicBool::new(false);
+
+impl Strategy for Gated {
+    fn pick(&mut self, _: &RequestMeta, all: &Candidates<'_>, _: &mut Rng) -> BackendId {
+        AT_THE_GATE.store(true, Ordering::SeqCst);
+        drop(GATE.lock());
+        all.id(0)
+    }
+}
+
+static GATED: Entry = Entry {
+    name: "gated_of_this_test",
+    summary: "waits for the test",
+    parameters: &[],
+    build: |_| Box::new(Gated),
+};
+
+#[test]
+fn what_was_asked_before_the_stop_is_answered() {
+    let backend = Backend::named("a");
+    let registry = Registry::standard().with(&GATED);
+    let lab = Lab::start_with("gated_of_this_test", "", &[backend.address], registry);
+    let mut kept = lab.connect();
+    write(&mut kept.stream, GET);
+    assert_eq!(kept.answer("GET").expect("an answer").status(), 200);
+
+    // The only worker is held, so that nothing of what follows has been looked at before the stop.
+    let gate = GATE.lock().expect("no panic");
+    AT_THE_GATE.store(false, Ordering::SeqCst);
+    let mut first = lab.connect();
+    write(&mut first.stream, GET);
+    eventually("the worker is held", || AT_THE_GATE.load(Ordering::SeqCst));
+    write(&mut kept.stream, GET);
+    // More than a runtime lets one task accept in a row. Most need no backend: less to open.
+    let waiting: Vec<_> = (0..300)
+        .map(|i| {
+            let mut client = lab.connect();
+            let (method, status) = if i % 30 == 0 { ("GET /", 200) } else { ("CONNECT h:1", 501) };
+            write(&mut client.stream, &format!("{method} HTTP/1.1\r\nhost: h\r\n\r\n"));
+            (i, client, status)
+        })
+        .collect();
+    lab.stop();
+    drop(gate);
+
+    for (what, client) in [("first", &mut first), ("kept", &mut kept)] {
+        let answer = client.answer("GET").unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!(answer.status(), 200, "{what}");
+    }
+    for (i, mut client, status) in waiting {
+        let answer = client.answer("GET").unwrap_or_else(|| panic!("{i}: no answer"));
+        assert_eq!(answer.status(), status, "{i}");
+    }
+}
+
 #[test]
 fn a_drain_has_a_limit() {
     let gone = Arc::new(AtomicBool::new(false));
