@@ -259,6 +259,28 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 #[cfg(test)]
+impl Stage {
+    /// A stage whose backends live, and neither serve nor answer.
+    pub(crate) fn of_a_sleeper(logs: &Path) -> Self {
+        let sleeper = Spec {
+            name: "backends",
+            program: Path::new("/bin/sleep"),
+            arguments: vec!["3600".into()],
+            lifeline: false,
+            logs,
+        };
+        Self {
+            backends: Process::start(sleeper).expect("a process"),
+            proxy: None,
+            control: Control(SocketAddr::from(([127, 0, 0, 1], 1))),
+            admin: None,
+            events: None,
+            addresses: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::subject::tests::trial;

@@ -57,7 +57,8 @@ pub(crate) struct Observations {
 }
 
 /// Watches until the generator has `ended` and the phases are over, or the run is cut short: by
-/// `stop`, or by a child's death. Then `halt` is raised, which the generator follows.
+/// `stop`, by a child's death, or by a generator that ended before its schedule. Then `halt` is
+/// raised, which the generator follows.
 pub(crate) async fn observe(
     stage: &mut Stage,
     trial: &Trial,
@@ -82,7 +83,13 @@ pub(crate) async fn observe(
                 tokio::select! {
                     () = &mut sampling, if !all_sampled => all_sampled = true,
                     // An error says that the generator's thread is gone: it has ended too.
-                    _ = &mut ended, if !all_ended => all_ended = true,
+                    _ = &mut ended, if !all_ended => {
+                        all_ended = true;
+                        // Before its time it ends by an error alone: nothing is left to watch.
+                        if !schedule.is_over() {
+                            halt.raise(rustix::process::Signal::TERM.as_raw());
+                        }
+                    }
                     name = &mut watching, if !watched => (died, watched) = (name, true),
                     reason = &mut listening, if !all_heard => {
                         lost = reason.map(|reason| (schedule.now(), reason));
@@ -208,6 +215,11 @@ impl Schedule {
         Time::ZERO + self.clock.now().since(self.start)
     }
 
+    /// Whether the phases have ended.
+    fn is_over(&self) -> bool {
+        self.now() >= Time::ZERO + self.length
+    }
+
     async fn wait_until(&self, boundary: Duration) {
         let at = self.start + boundary;
         loop {
@@ -279,6 +291,29 @@ async fn watch(stage: &Stage, stop: &Stop, halt: &Stop) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subject::tests::trial;
+
+    #[test]
+    fn a_generator_that_ends_before_its_schedule_ends_the_watch() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut stage = Stage::of_a_sleeper(folder.path());
+        let hour = Duration::from_secs(3600);
+        let clock = Clock::start();
+        let schedule =
+            Schedule { clock, start: clock.now(), warmup: hour, length: 2 * hour, window: hour };
+        let (end, ended) = oneshot::channel();
+        drop(end);
+        let (stop, halt) = (Stop::default(), Stop::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let seen = runtime.expect("a runtime").block_on(async {
+            let trial = trial("lab");
+            let watch = observe(&mut stage, &trial, schedule, ended, &stop, &halt);
+            timeout(Duration::from_secs(60), watch).await.expect("it does not wait for the hours")
+        });
+        assert_eq!(seen.expect("gauges").died, None);
+        assert!(halt.is_raised() && !stop.is_raised());
+        stage.take_down();
+    }
 
     #[test]
     fn boundaries_are_the_ends_of_windows_and_of_the_phases() {
