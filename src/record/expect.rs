@@ -68,6 +68,12 @@ impl Metric {
         self.0.contains('.')
     }
 
+    /// Whether it is cut from counters that are read at the windows' ends alone: it exists for
+    /// spans that begin and end there, and for no others.
+    pub fn is_sampled(&self) -> bool {
+        matches!(self.0.as_str(), "retry_ratio" | "retries" | "attempts")
+    }
+
     /// Its value; durations in milliseconds. `None` when there was nothing to measure: no request
     /// in the span, no good one to have a latency, or a subject that cannot tell its retries.
     pub fn measure(&self, tally: &Tally) -> Option<f64> {
@@ -303,6 +309,16 @@ mod tests {
         ] {
             let metric = Metric::parse(name).expect("known");
             assert_eq!(metric.measure(&tally), Some(expected), "{name}");
+        }
+    }
+
+    /// A metric that is measured without retries known is cut exactly; all others are sampled.
+    #[test]
+    fn sampled_metrics_are_those_that_need_retries() {
+        let tally = tally(&[(Outcome::Ok, 20)], None);
+        for metric in Metric::all() {
+            let metric = Metric::parse(&metric).expect("known");
+            assert_eq!(metric.is_sampled(), metric.measure(&tally).is_none(), "{metric:?}");
         }
     }
 

@@ -110,13 +110,14 @@ impl Grid {
         first as usize..end as usize
     }
 
-    /// The boundaries nearest to a span's ends, which lie within the measured time.
-    pub(crate) fn span_boundaries(&self, span: Span) -> (usize, usize) {
-        let near = |at: Duration| {
-            let at = i64::try_from(nanos(at)).unwrap_or(i64::MAX);
-            self.boundary_near(at).unwrap_or(self.count)
+    /// The boundaries at a span's ends; `None` when the span cuts a window.
+    pub(crate) fn span_boundaries(&self, span: Span) -> Option<(usize, usize)> {
+        let exact = |at: Duration| match nanos(at) {
+            at if at == self.duration_ns => Some(self.count),
+            at => (at < self.duration_ns && at % self.window_ns == 0)
+                .then_some((at / self.window_ns) as usize),
         };
-        (near(span.from), near(span.to))
+        exact(span.from).zip(exact(span.to))
     }
 
     /// The boundary nearest to a measured time; `None` more than half a window outside.
@@ -203,6 +204,24 @@ mod tests {
         ] {
             let span = Span { from: Duration::from_nanos(from), to: Duration::from_nanos(to) };
             assert_eq!(grid.windows_within(span), windows, "{from}..{to}");
+        }
+    }
+
+    #[test]
+    fn only_spans_that_cut_no_window_have_boundaries() {
+        let grid = grid(100, 10, 25);
+        for (from, to, boundaries) in [
+            (0, 25, Some((0, 3))),
+            (10, 20, Some((1, 2))),
+            (20, 25, Some((2, 3))),
+            (0, 24, None),
+            (9, 20, None),
+            (11, 20, None),
+            (10, 26, None),
+            (10, 30, None),
+        ] {
+            let span = Span { from: Duration::from_nanos(from), to: Duration::from_nanos(to) };
+            assert_eq!(grid.span_boundaries(span), boundaries, "{from}..{to}");
         }
     }
 

@@ -288,7 +288,9 @@ impl Recorder {
             .map(|(index, span)| {
                 let retries = match index {
                     0 => sampled.retries_in_all(),
-                    _ => sampled.retries_between(self.grid.span_boundaries(span.span())),
+                    // No figure is better than that of another span.
+                    _ => (self.grid.span_boundaries(span.span()))
+                        .and_then(|ends| sampled.retries_between(ends)),
                 };
                 span.finish(&windows, retries)
             })

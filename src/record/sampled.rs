@@ -88,14 +88,18 @@ impl Sampled {
         Some(end.saturating_sub(self.retries_by(0)?))
     }
 
-    /// Retries granted between two boundaries.
+    /// Retries granted between two boundaries; `None` also when no sample was taken at one of them.
     pub(crate) fn retries_between(&self, (from, to): (usize, usize)) -> Option<u64> {
-        Some(self.retries_by(to)?.saturating_sub(self.retries_by(from)?))
+        let end = self.at[to].as_ref()?.retries?;
+        let start = if from == 0 { self.retries_by(0) } else { self.at[from].as_ref()?.retries };
+        Some(end.saturating_sub(start?))
     }
 
     fn retries_by(&self, boundary: usize) -> Option<u64> {
         self.last.as_ref()?.retries?;
-        Some(self.known_by(boundary).and_then(|sample| sample.retries).unwrap_or(0))
+        let known = self.at[..=boundary].iter().rev().flatten().find_map(|sample| sample.retries);
+        // Nobody has told yet: everything still stood at zero.
+        Some(known.unwrap_or(0))
     }
 
     /// The latest sample at or before a boundary; `None`: everything still stood at zero.
@@ -206,6 +210,23 @@ mod tests {
         assert_eq!(requests(&sampled, 2), [1, 0]);
         assert_eq!(sampled.retries_in(1), None);
         assert_eq!(sampled.retries_in_all(), None);
+    }
+
+    #[test]
+    fn retries_between_are_known_where_both_ends_are() {
+        let sampled = sampled(vec![
+            sample(5_000, [0, 0], Some(1)),
+            sample(6_000, [0, 0], None),
+            sample(7_000, [0, 0], Some(6)),
+            sample(8_000, [0, 0], Some(9)),
+        ]);
+        for (ends, retries) in
+            [((0, 2), Some(5)), ((2, 3), Some(3)), ((0, 1), None), ((1, 3), None)]
+        {
+            assert_eq!(sampled.retries_between(ends), retries, "{ends:?}");
+        }
+        let windows = [0, 1, 2].map(|window| sampled.retries_in(window));
+        assert_eq!(windows, [None, Some(5), Some(3)], "none is lost");
     }
 
     #[test]

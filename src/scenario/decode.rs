@@ -44,6 +44,8 @@ pub(crate) struct Expected {
     pub(crate) metric: Metric,
     pub(crate) span: Span,
     pub(crate) limit: Limit,
+    /// Where `from`, `to` and `phase` stand.
+    pub(crate) ends: [Option<Origin>; 3],
     /// The variant as written, and where.
     pub(crate) variant: Option<(String, Origin)>,
     /// The line of its table.

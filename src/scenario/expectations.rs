@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use config::document::{Node, Origin};
-use config::reader::{Reader, number_of};
+use config::reader::{Context, ROOT, Reader, number_of};
 use config::schema::{Key, Kind, Presence, Schema};
 use config::value::{format_duration, parse_duration, shown};
 use record::expect::{Limit, Metric, Span};
@@ -76,7 +76,8 @@ pub(crate) fn read_expectation(r: &Reader<'_>, shape: Option<&LoadShape>) -> Opt
         Origin::File { line, .. } => Some(*line),
         Origin::Option(_) => None,
     };
-    Some(Expected { metric: metric?, limit: limit?, span: span?, variant, line })
+    let ends = ["from", "to", "phase"].map(|key| r.node(key).map(|node| node.origin.clone()));
+    Some(Expected { metric: metric?, limit: limit?, span: span?, ends, variant, line })
 }
 
 fn read_limit(r: &Reader<'_>, metric: Option<&Metric>) -> Option<Limit> {
@@ -156,6 +157,36 @@ fn read_span(r: &Reader<'_>, shape: Option<&LoadShape>) -> Option<Span> {
         return None;
     }
     Some(span)
+}
+
+/// Refuses what is read at the windows' ends alone (see [`Metric::is_sampled`]) over a part of
+/// the load that begins or ends elsewhere. `end` is that of the load.
+pub(crate) fn check_window(
+    expected: &Expected,
+    window: Duration,
+    end: Duration,
+    context: &Context<'_>,
+) {
+    if !expected.metric.is_sampled() {
+        return;
+    }
+    let Span { from, to } = expected.span;
+    let [from_key, to_key, phase] = &expected.ends;
+    for (word, at, key) in [("begin", from, from_key), ("end", to, to_key)] {
+        if at == end || at.as_nanos() % window.as_nanos().max(1) == 0 {
+            continue;
+        }
+        let metric = expected.metric.as_str();
+        let (at, window) = (format_duration(at), format_duration(window));
+        let origin = key.as_ref().or(phase.as_ref()).unwrap_or(&ROOT);
+        context.problem(
+            origin,
+            format!(
+                "{metric} is read at the ends of windows, and {at} is none: {word} at a multiple \
+                 of the window, {window}"
+            ),
+        );
+    }
 }
 
 fn span_of_phase(r: &Reader<'_>, shape: &LoadShape, name: &str) -> Option<Span> {

@@ -16,7 +16,8 @@ use config::value::{format_duration, shown};
 use policy::Registry;
 use record::expect::Expectation;
 
-use crate::decode::{Decoded, decode};
+use crate::decode::{Decoded, Expected, decode};
+use crate::expectations::check_window;
 use crate::keys::TRIALS;
 use crate::merge::{Found, expectations};
 use crate::model::{Scenario, Variant};
@@ -253,6 +254,13 @@ fn assemble(
             format_duration(shortest)
         );
         context.problem(&at("window"), message);
+    }
+    for (name, decoded) in names.iter().zip(&decoded) {
+        let end = decoded.load.shape.phases.iter().map(|phase| phase.duration).sum();
+        let concerns =
+            |e: &&Expected| e.variant.as_ref().is_none_or(|(variant, _)| variant == name);
+        let concerned = decoded.expectations.iter().filter(concerns);
+        concerned.for_each(|expected| check_window(expected, window, end, context));
     }
     let (expectations, notes): (Vec<Expectation>, Vec<String>) =
         expectations(&document.file, &names, &decoded, overridden, context);

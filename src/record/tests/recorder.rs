@@ -7,7 +7,10 @@ use base::{FailureKind, Outcome, Time};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRng, TestRunner};
 use record::summary::Counts;
-use record::{Exchange, PhaseSpan, Plan, Recorder, Span, Tally, TrialRecord, WindowRecord};
+use record::{
+    BackendSample, Exchange, PhaseSpan, Plan, Recorder, Sample, Span, Tally, TrialRecord,
+    WindowRecord,
+};
 
 const WARMUP: u64 = 1_000_000_000;
 const WINDOW: u64 = 250_000_000;
@@ -399,4 +402,27 @@ fn an_interrupted_trial_keeps_the_windows_it_played() {
         let beyond = record.tallies()[2].counts.intended;
         assert_eq!(beyond > 0, at_ms > 2_000, "a span that was not reached holds nothing");
     }
+}
+
+/// Retries are known at the ends of windows: a span that cuts one has none, rather than its
+/// neighbour's.
+#[test]
+fn a_span_that_cuts_a_window_tells_no_retries() {
+    let mut recorder = Recorder::new(plan());
+    for window in 0..=9 {
+        let at = (window * WINDOW).min(DURATION);
+        recorder.sample(Sample {
+            at: Time::from_nanos(WARMUP + at),
+            retries: Some(window * 10),
+            backends: vec![BackendSample::default()],
+        });
+    }
+    let record = recorder.finish();
+    let retries = |from, to| {
+        let tally = record.tallies().iter().find(|tally| tally.span == span(from, to));
+        tally.expect("it was planned").counts.retries
+    };
+    assert_eq!(retries(0, DURATION), Some(90));
+    assert_eq!(retries(1_000_000_000, DURATION), Some(50));
+    assert_eq!(retries(300_000_000, 1_000_000_000), None);
 }

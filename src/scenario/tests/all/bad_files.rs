@@ -44,7 +44,7 @@ fn one_wrong_table_gets_one_message() {
         count += 1;
     }
     assert!(complaints.is_empty(), "{complaints}");
-    assert_eq!(count, 35, "cases were lost, or added");
+    assert_eq!(count, 38, "cases were lost, or added");
     let metric = format!("{SHORT}[[expect]]\nmetric = 'latency.p95th'\nbelow = 1\n");
     let found = messages(parse(&metric));
     assert!(
