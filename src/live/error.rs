@@ -50,7 +50,10 @@ pub enum Error {
         last_lines: Vec<String>,
     },
     /// A child's first line was not the one it owes.
-    #[error("{name} reported {line:?}, which is not its ready line: {problem}")]
+    #[error(
+        "{name} reported {:?}, which is not its ready line: {problem}",
+        line.chars().take(200).collect::<String>()
+    )]
     Confused {
         /// "proxy", "backends".
         name: String,

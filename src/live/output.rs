@@ -12,6 +12,8 @@ use std::time::Duration;
 const LAST_LINES: usize = 10;
 /// Longer lines are cut in the memory (not in the file): a child's line must not fill ours.
 const LINE_LIMIT: usize = 4096;
+/// The first line is for a program: the ready line of 100,000 backends is some 6 MiB long.
+const FIRST_LINE_LIMIT: usize = 16 << 20;
 /// A child in a loop must not fill the disk; what comes after is read and thrown away.
 const FILE_LIMIT: u64 = 64 << 20;
 
@@ -103,7 +105,8 @@ impl Lines {
     fn push(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (line, ended) = part.strip_suffix(b"\n").map_or((part, false), |line| (line, true));
-            let room = LINE_LIMIT.saturating_sub(self.open.len());
+            let limit = if self.first.is_some() { FIRST_LINE_LIMIT } else { LINE_LIMIT };
+            let room = limit.saturating_sub(self.open.len());
             self.open.extend_from_slice(&line[..line.len().min(room)]);
             if ended {
                 self.line();
@@ -119,11 +122,13 @@ impl Lines {
     }
 
     fn line(&mut self) {
+        if let Some(first) = self.first.take() {
+            let line = String::from_utf8_lossy(&self.open).trim_end().to_owned();
+            let _ = first.try_send(line);
+        }
+        self.open.truncate(LINE_LIMIT);
         let line = String::from_utf8_lossy(&self.open).trim_end().to_owned();
         self.open.clear();
-        if let Some(first) = self.first.take() {
-            let _ = first.try_send(line.clone());
-        }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() == LAST_LINES {
             last.pop_front();
@@ -170,8 +175,10 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_cut_in_memory() {
-        let (first, last) = lines_of(&[&[b'x'; 3 * LINE_LIMIT], b"\nnext"]);
-        assert_eq!(first.map(|line| line.len()), Some(LINE_LIMIT));
-        assert_eq!(last[1], "next");
+        let long = [b'x'; 3 * LINE_LIMIT];
+        let (first, last) = lines_of(&[&long, b"\n", &long, b"\nnext"]);
+        let lengths: Vec<usize> = last.iter().map(String::len).collect();
+        assert_eq!(lengths, [LINE_LIMIT, LINE_LIMIT, 4]);
+        assert_eq!(first.map(|line| line.len()), Some(long.len()), "the ready line is whole");
     }
 }
