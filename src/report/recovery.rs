@@ -22,7 +22,8 @@ pub(crate) struct Recovery {
     pub(crate) rejected: u64,
     /// The median p99 of the windows before the first fault.
     pub(crate) before_ms: Option<f64>,
-    /// The highest p99 of a window from the fault's beginning to the next fault's.
+    /// The highest p99 of a window from the fault's beginning to the next fault's; infinite when
+    /// there was a window whose requests got no good answer at all.
     pub(crate) worst_ms: Option<f64>,
     pub(crate) back: Back,
 }
@@ -63,7 +64,11 @@ fn recovery(fault: &Fault, windows: &[Window], before: &[f64], horizon: f64) -> 
     let sum = |of: fn(&Window) -> u64| touched().map(of).fold(0, u64::saturating_add);
     let after: Vec<&Window> =
         windows.iter().filter(|w| w.to_s > fault.from_s && w.from_s < horizon).collect();
-    let worst = after.iter().filter_map(|w| w.p99.map(|s| s.mid)).max_by(f64::total_cmp);
+    let slowness = |w: &&Window| match w.p99 {
+        Some(p99) => Some(p99.mid),
+        None => (w.intended_rate > 0.0).then_some(f64::INFINITY),
+    };
+    let worst = after.iter().filter_map(slowness).max_by(f64::total_cmp);
     Recovery {
         fault: fault.clone(),
         failed: sum(|w| w.failed),
@@ -172,6 +177,11 @@ mod tests {
         let recovery = judged(&[900.0, 900.0, 900.0, 900.0, 900.0, 100.0]);
         assert_eq!((recovery.failed, recovery.worst_ms), (3, Some(900.0)));
         assert_eq!(recovery.before_ms, Some(100.0));
+    }
+
+    #[test]
+    fn no_good_answer_at_all_is_the_worst() {
+        assert_eq!(judged(&[900.0, 0.0, 100.0]).worst_ms, Some(f64::INFINITY));
     }
 
     #[test]

@@ -260,7 +260,7 @@ fn recovery_row(variant: &str, row: &Recovery) -> Markup {
             td { (count(row.failed)) }
             td { (count(row.rejected)) }
             td { (optional(row.before_ms)) }
-            td { (optional(row.worst_ms)) }
+            td { @if row.worst_ms == Some(f64::INFINITY) { "no answers" } @else { (optional(row.worst_ms)) } }
             td {
                 @match row.back {
                     Back::NeverLeft => { "never left" }
