@@ -12,6 +12,14 @@ const GREEN: Style = AnsiColor::Green.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
 
+/// A column of the table that is left out where it would be all zeros.
+type Rare = (&'static str, fn(&VariantSummary) -> u64);
+
+const RARE: [Rare; 2] = [
+    ("never sent", |variant| variant.counts.dropped),
+    ("unfinished", |variant| variant.counts.unfinished),
+];
+
 /// Everything that `lab run` prints of a summary, but the report's path.
 pub(crate) fn render(summary: &Summary) -> String {
     let mut text = format!("{}: {}\n", summary.scenario, summary.question);
@@ -33,12 +41,22 @@ fn figures(summary: &Summary) -> String {
         "variant", "requests", "ok", "failed", "rejected", "retries", "rate/s", "p50 ms", "p90 ms",
         "p99 ms", "max ms",
     ];
+    // Rare ends get a column only where there are any.
+    let rare = RARE.map(|(name, of)| (name, of, summary.variants.iter().any(|v| of(v) > 0)));
+    let rare: Vec<_> = rare.into_iter().filter(|(_, _, any)| *any).collect();
+    header.extend(rare.iter().map(|(name, _, _)| *name));
     if measured_cpu {
         header.push("proxy CPU µs/req");
     }
     table.set_header(header);
     for variant in &summary.variants {
-        table.add_row(row(variant, measured_cpu));
+        let mut cells = row(variant);
+        cells.extend(rare.iter().map(|(_, of, _)| of(variant).to_string()));
+        if measured_cpu {
+            let proxy = variant.resources.get("proxy").and_then(|entry| entry.cpu_us_per_request);
+            cells.push(proxy.map_or_else(|| "–".to_owned(), |us| format!("{us:.0}")));
+        }
+        table.add_row(cells);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -46,23 +64,19 @@ fn figures(summary: &Summary) -> String {
     format!("{table}\n")
 }
 
-fn row(variant: &VariantSummary, measured_cpu: bool) -> Vec<String> {
+fn row(variant: &VariantSummary) -> Vec<String> {
     let counts = &variant.counts;
     let latency = &variant.latency_ms;
     let mut cells = vec![
         variant.name.clone(),
         counts.intended.to_string(),
         counts.ok.to_string(),
-        (counts.failed + counts.dropped + counts.unfinished).to_string(),
+        counts.failed.to_string(),
         counts.rejected.to_string(),
         counts.retries.map_or_else(|| "–".to_owned(), |retries| retries.to_string()),
         format!("{:.1}", variant.achieved_rps),
     ];
     cells.extend([latency.p50, latency.p90, latency.p99, latency.max].map(milliseconds));
-    if measured_cpu {
-        let proxy = variant.resources.get("proxy").and_then(|entry| entry.cpu_us_per_request);
-        cells.push(proxy.map_or_else(|| "–".to_owned(), |us| format!("{us:.0}")));
-    }
     cells
 }
 

@@ -121,10 +121,17 @@ fn run_one(
     let failed = played.err().map(Failure::report);
     let cut_short = failed.is_some() || stop.is_raised();
     let summary = writer.finish(&about, &scenario.expectations, cut_short).map_err(writing)?;
-    let page = draw(folder)?;
+    show(args, &summary)?;
+    let page = draw(folder).map_err(|mut failure| {
+        let again =
+            format!("The figures are kept; draw them with: lab report {}", folder.display());
+        failure.lines.push(again);
+        failure
+    })?;
     writer.seal(&about).map_err(writing)?;
-
-    show(args, &summary, folder)?;
+    if !args.json {
+        say!("Report: {}", page.display());
+    }
     if args.open {
         open_in_browser(&page);
     }
@@ -138,14 +145,13 @@ fn draw(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(folder.join("report.html"))
 }
 
-fn show(args: &RunArgs, summary: &Summary, folder: &Path) -> Result<(), Failure> {
+fn show(args: &RunArgs, summary: &Summary) -> Result<(), Failure> {
     if args.json {
         let text = serde_json::to_string_pretty(summary)
             .map_err(|error| Failure::new(Exit::Internal, format!("summary.json: {error}")))?;
         say!("{text}");
     } else {
         say!("{}", table::render(summary).trim_end());
-        say!("Report: {}", folder.join("report.html").display());
     }
     Ok(())
 }
