@@ -39,11 +39,11 @@ struct Api {
 /// Serves the API until the runtime ends.
 pub(crate) async fn serve(shared: Arc<Shared>, about: About, listener: TcpListener) {
     let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router(shared, about)).await,
+        Ok(listener) => axum::serve(listener, router(Arc::clone(&shared), about)).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {
-        eprintln!("the admin API ended: {error}");
+        shared.log.line(format!("the admin API ended: {error}"));
     }
 }
 

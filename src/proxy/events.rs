@@ -42,12 +42,10 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Keeps an event, wakes the listeners and writes it to the log.
+    /// Keeps an event and wakes the listeners.
     pub(crate) fn publish(&self, event: &Event) {
         let backend = event.backend.as_ref().map(|(_, name)| name.as_str());
         let (kind, detail) = (event.kind.word(), event.kind.detail());
-        let line = format!("{} {} {kind} {detail}", event.at, backend.unwrap_or("-"));
-        eprintln!("{}", line.trim_end());
         let line = Line { at_ns: event.at.as_nanos(), backend, kind, detail: &detail };
         let json = serde_json::to_string(&line).expect("texts and a number are JSON");
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ mod forward;
 pub mod framing;
 mod headers;
 mod inspected;
+mod log;
 mod metrics;
 mod operator;
 mod prober;

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::mpsc;
 
 use crate::admin;
+use crate::log::Log;
 use crate::operator::Refused;
 use crate::shared::Shared;
 use crate::timer;
@@ -85,6 +86,7 @@ impl Running {
             // A panic was reported where it happened; the other threads still have to be waited for.
             let _ = thread.join();
         }
+        self.shared.log.flush();
     }
 }
 
@@ -131,7 +133,9 @@ pub fn start_with(
         admin: admin_listener.as_ref().map(local).transpose()?,
     };
     let control = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
-    let shared = Arc::new(Shared::new(&config, registry, clock, control.handle().clone()));
+    let log = Log::start().map_err(StartError::Thread)?;
+    let handle = control.handle().clone();
+    let shared = Arc::new(Shared::new(&config, registry, clock, handle, log));
     for backend in &config.backends {
         shared
             .add(backend.id.clone(), backend.address, backend.weight)

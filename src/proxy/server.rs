@@ -53,7 +53,7 @@ pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener) {
             // It was gone before we came: the next one may be well.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                eprintln!("accept: {error}");
+                worker.shared.log.line(format!("accept: {error}"));
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{AttemptId, BackendId, Clock, RequestMeta, Rng, Time};
 use config::ProxyConfig;
 use policy::{
-    Attempt, BackendStatus, Balancer, Choice, Command, End, Head, Next, Output, Registry, Reject,
-    Settings, Verdict,
+    Attempt, BackendStatus, Balancer, Choice, Command, End, Event, Head, Next, Output, Registry,
+    Reject, Settings, Verdict,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::events::Events;
+use crate::log::Log;
 use crate::metrics::Counters;
 use crate::operator::{BackendView, Change, Refused};
 use crate::prober;
@@ -127,6 +128,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) events: Events,
+    pub(crate) log: Log,
     /// One entry a worker, each written by its worker alone.
     pub(crate) counters: Vec<Arc<Counters>>,
     /// Whether failed attempts are ever followed by others: if not, no request is kept for it.
@@ -147,6 +149,7 @@ impl Shared {
         registry: Registry,
         clock: Clock,
         control: Handle,
+        log: Log,
     ) -> Self {
         // The label is the simulator's too: one seed makes the same choices in both.
         let rng = Rng::from_seed(config.seed.unwrap_or_else(system_seed)).fork("balancer/0");
@@ -156,6 +159,7 @@ impl Shared {
             clock,
             registry,
             events: Events::default(),
+            log,
             counters: (0..config.workers.max(1)).map(|_| Arc::default()).collect(),
             may_retry: config.settings.retry.is_some(),
             stopping: watch::Sender::new(false),
@@ -194,7 +198,10 @@ impl Shared {
 
     fn perform(self: &Arc<Self>, output: Output) {
         match output {
-            Output::Event(event) => self.events.publish(&event),
+            Output::Event(event) => {
+                self.log.line(in_words(&event));
+                self.events.publish(&event);
+            }
             // At most one probe a backend is open at a time, so these tasks are bounded.
             Output::Probe(probe) => {
                 self.control.spawn(prober::run(Arc::clone(self), probe));
@@ -354,6 +361,13 @@ fn settle(state: &mut State, now: Time, output: Output) -> Option<Output> {
         Output::Reject(..) | Output::Abort(_) => None,
         Output::Probe(_) | Output::Event(_) => Some(output),
     }
+}
+
+/// An event as a line of the log.
+fn in_words(event: &Event) -> String {
+    let backend = event.backend.as_ref().map_or("-", |(_, name)| name);
+    let line = format!("{} {backend} {} {}", event.at, event.kind.word(), event.kind.detail());
+    line.trim_end().to_owned()
 }
 
 /// A seed from the system, through the standard library's one door to its randomness.

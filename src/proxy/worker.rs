@@ -65,7 +65,7 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: StdListener, drain_timeout
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("a worker cannot listen: {error}; the proxy stops");
+            worker.shared.log.line(format!("a worker cannot listen: {error}; the proxy stops"));
             worker.shared.stopping.send_replace(true);
             return;
         }
@@ -97,7 +97,8 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: StdListener, drain_timeout
     });
     if drained.await.is_err() {
         let left = worker.clients.count();
-        eprintln!("{left} connections were cut off {drain_timeout:?} after the stop");
+        let text = format!("{left} connections were cut off {drain_timeout:?} after the stop");
+        worker.shared.log.line(text);
         worker.clients.give_all(Order::Close);
     }
     sweeper.abort();
