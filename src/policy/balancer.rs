@@ -7,6 +7,7 @@
 mod upkeep;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use base::{AttemptId, BackendId, Key, ProbeId, RequestId, RequestMeta, Rng, Slab, Time};
 
@@ -277,7 +278,8 @@ impl Balancer {
         });
         let timeout = &self.settings.timeout;
         let body_by = request.total_by;
-        let head_by = timeout.attempt.map_or(body_by, |attempt| body_by.min(now + attempt));
+        let head_within = timeout.attempt.unwrap_or(Duration::MAX);
+        let head_by = body_by.min(now + head_within);
         Attempt {
             id: AttemptId(attempt.pack()),
             request: request.meta.id,
@@ -285,6 +287,7 @@ impl Balancer {
             number: request.number,
             connect_by: head_by.min(now + timeout.connect),
             head_by,
+            head_within,
             body_by,
         }
     }

@@ -21,10 +21,21 @@ pub struct Attempt {
     pub number: u32,
     /// The connection must be open by then.
     pub connect_by: Time,
-    /// The answer's head must be there by then ([`Time::MAX`]: no limit).
+    /// The answer's head must be there by then ([`Time::MAX`]: no limit). Where the request has a
+    /// body that the client is slow to give, [`Attempt::head_due`] says how much later.
     pub head_by: Time,
+    /// How long the head may take once the request is there ([`Duration::MAX`]: no limit).
+    pub head_within: Duration,
     /// The answer's last byte must be there by then ([`Time::MAX`]: no limit).
     pub body_by: Time,
+}
+
+impl Attempt {
+    /// When the head is due if the client gave the last piece of the request at `given_at`, which
+    /// is now while that is still to come: a slow upload is no fault of the backend.
+    pub fn head_due(&self, given_at: Time) -> Time {
+        self.head_by.max(given_at + self.head_within).min(self.body_by)
+    }
 }
 
 /// Why a request gets no backend.

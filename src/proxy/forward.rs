@@ -4,17 +4,18 @@
 use std::io;
 use std::rc::Rc;
 
-use base::{FailureKind, RequestMeta, Sent};
+use base::{Clock, FailureKind, RequestMeta, Sent};
 use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::{Body as _, Incoming};
-use policy::{End, Head, Reject};
+use policy::{Attempt, End, Head, Reject};
 
 use crate::answer::{Answer, Guard, Relay};
 use crate::client::Client;
 use crate::headers;
 use crate::shared::{Leg, Step};
 use crate::timer::Deadline;
-use crate::upstream::{self, Upload, Wire};
+use crate::upload::{Track, Upload};
+use crate::upstream::{self, Failure, Wire};
 use crate::worker::Worker;
 
 /// A request on its way: as it is, or only what is kept of one that was sent.
@@ -26,15 +27,30 @@ struct Parcel {
 }
 
 impl Parcel {
-    fn new(mut head: request::Parts, body: Incoming, client: &Client, keep_copy: bool) -> Self {
+    fn new(
+        mut head: request::Parts,
+        body: Incoming,
+        client: &Client,
+        clock: Clock,
+        keep_copy: bool,
+    ) -> Self {
         headers::to_backend(&mut head, &client.forwarded_for);
-        let body = if body.is_end_stream() { Upload::none() } else { Upload::of(body) };
+        let body = if body.is_end_stream() { Upload::none() } else { Upload::of(body, clock) };
         let copy = (keep_copy && body.is_end_stream()).then(|| head.clone());
         Self { request: Some(Request::from_parts(head, body)), copy }
     }
 
     fn is_replayable(&self) -> bool {
         self.copy.is_some() || self.request.as_ref().is_some_and(|r| r.body().is_whole())
+    }
+
+    /// How much of it counts as sent when so much was written. Of a request that is not here any
+    /// more nothing can be sent again, whatever was written of it.
+    fn sent(&self, written: Sent) -> Sent {
+        match written {
+            Sent::Nothing if self.request.is_none() && self.copy.is_none() => Sent::Part,
+            written => written,
+        }
     }
 
     /// The request for an attempt; `None` when it is gone and there is no copy.
@@ -63,6 +79,8 @@ enum Failed {
     Shortage(io::Error),
     /// The client broke off its own request.
     ClientBroke,
+    /// The client did not give the whole request within the total limit.
+    ClientLate,
 }
 
 /// Answers one request.
@@ -78,8 +96,9 @@ pub(crate) async fn forward(
     let (head, body) = request.into_parts();
     let idempotent = head.method.is_idempotent();
     let meta = RequestMeta { id: worker.request_id(), idempotent, key: None };
-    let mut parcel = Parcel::new(head, body, client, idempotent && worker.shared.may_retry);
-    let mut deadline = client.deadline.take().unwrap_or_else(|| Deadline::new(worker.shared.clock));
+    let (clock, keep_copy) = (worker.shared.clock, idempotent && worker.shared.may_retry);
+    let mut parcel = Parcel::new(head, body, client, clock, keep_copy);
+    let mut deadline = client.deadline.take().unwrap_or_else(|| Deadline::new(clock));
     let mut leg = match worker.shared.begin(meta) {
         Ok(leg) => leg,
         Err(Reject::NoBackend) => {
@@ -111,6 +130,10 @@ pub(crate) async fn forward(
             Err(Failed::ClientBroke) => {
                 guard.end(End::ClientLeft);
                 return say(StatusCode::BAD_REQUEST, "the request's body was broken off");
+            }
+            Err(Failed::ClientLate) => {
+                guard.end(End::ClientLeft);
+                return say(StatusCode::REQUEST_TIMEOUT, "the request's body took too long");
             }
         };
         match (worker.shared.head(leg.attempt.id, report), answer) {
@@ -167,19 +190,45 @@ async fn send(
     };
     let Some(request) = parcel.take(leg) else {
         // The balancer was told that it could not be sent again.
-        return Err(nothing(FailureKind::Protocol));
+        let (error, sent) = (FailureKind::Protocol, parcel.sent(Sent::Nothing));
+        return Err(Failed::Upstream { error, sent, reused: false });
     };
-    let by = attempt.head_by.min(attempt.body_by);
-    let outcome = deadline.within(by, wire.send(request)).await;
-    let (sent, reused) = (wire.sent(), wire.reused());
-    match outcome {
-        Some(Ok(response)) => Ok((response, wire)),
-        Some(Err(_)) if wire.client_broke() => Err(Failed::ClientBroke),
+    let upload = request.body().track();
+    let outcome = await_head(attempt, &mut wire, request, upload.as_deref(), deadline).await;
+    let (written, reused) = (wire.sent(), wire.reused());
+    let error = match outcome {
+        Some(Ok(response)) => return Ok((response, wire)),
+        Some(Err(_)) if wire.client_broke() => return Err(Failed::ClientBroke),
         Some(Err(failure)) => {
             parcel.request = failure.request;
-            Err(Failed::Upstream { error: failure.error, sent, reused })
+            failure.error
         }
-        None => Err(Failed::Upstream { error: FailureKind::Timeout, sent, reused }),
+        None if upload.is_some_and(|upload| upload.client_owes()) => {
+            return Err(Failed::ClientLate);
+        }
+        None => FailureKind::Timeout,
+    };
+    Err(Failed::Upstream { error, sent: parcel.sent(written), reused })
+}
+
+/// The head of the answer, or `None` when it is overdue. The time that the client takes to give the
+/// request's body does not count.
+async fn await_head(
+    attempt: &Attempt,
+    wire: &mut Wire,
+    request: Request<Upload>,
+    upload: Option<&Track>,
+    deadline: &mut Deadline,
+) -> Option<Result<Response<Incoming>, Failure>> {
+    let mut answer = std::pin::pin!(wire.send(request));
+    let mut by = attempt.head_by.min(attempt.body_by);
+    loop {
+        let outcome = deadline.within(by, answer.as_mut()).await;
+        let due = upload.map_or(by, |upload| attempt.head_due(upload.given_at()));
+        if outcome.is_some() || due <= by {
+            return outcome;
+        }
+        by = due;
     }
 }
 
@@ -248,4 +297,24 @@ fn recycle(worker: &Rc<Worker>, response: Response<Incoming>, wire: Wire) {
             pool.give(wire);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_here_any_more_does_not_count_as_unsent() {
+        let request = || Some(Request::new(Upload::none()));
+        let copy = || Some(Request::new(()).into_parts().0);
+        for (request, copy, written, expected) in [
+            (request(), None, Sent::Nothing, Sent::Nothing),
+            (None, copy(), Sent::Nothing, Sent::Nothing),
+            (None, copy(), Sent::Part, Sent::Part),
+            (None, None, Sent::Nothing, Sent::Part),
+            (None, None, Sent::All, Sent::All),
+        ] {
+            assert_eq!(Parcel { request, copy }.sent(written), expected);
+        }
+    }
 }

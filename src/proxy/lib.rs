@@ -23,6 +23,7 @@ mod running;
 mod server;
 mod shared;
 mod timer;
+mod upload;
 mod upstream;
 mod worker;
 

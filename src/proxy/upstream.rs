@@ -11,13 +11,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base::{BackendId, FailureKind, Sent};
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use crate::framing::{MAX_FIELDS, MAX_HEAD_BYTES};
+use crate::upload::{Progress, Track, Upload};
 
 /// The most idle connections that a worker keeps to one backend; more are closed after their answer.
 pub(crate) const MAX_IDLE_PER_BACKEND: usize = 1024;
@@ -33,72 +33,6 @@ pub(crate) const MAX_IDLE_PER_BACKEND: usize = 1024;
 pub(crate) const IDLE_SWEEPS: u64 = 55;
 /// How long a connection whose answer is complete may take to become ready for the next request.
 pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(1);
-
-/// What is known of a request's body on its way to a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// Not a byte of it was asked for.
-    Untouched,
-    /// A part of it was handed over.
-    Begun,
-    /// All of it was handed over.
-    Ended,
-    /// The client broke it off.
-    Broken,
-}
-
-/// A request's body, if it has one, on its way to a backend.
-pub(crate) struct Upload(Option<(Incoming, Rc<Cell<Progress>>)>);
-
-impl Upload {
-    /// No body, and nothing that is kept for one.
-    pub(crate) const fn none() -> Self {
-        Self(None)
-    }
-
-    pub(crate) fn of(body: Incoming) -> Self {
-        Self(Some((body, Rc::new(Cell::new(Progress::Untouched)))))
-    }
-
-    /// Whether it can be handed over again: nothing of it was, or there is nothing.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.0.as_ref().is_none_or(|(_, progress)| progress.get() == Progress::Untouched)
-    }
-
-    fn progress(&self) -> Option<Rc<Cell<Progress>>> {
-        self.0.as_ref().map(|(_, progress)| Rc::clone(progress))
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some((body, progress)) = &mut self.get_mut().0 else { return Poll::Ready(None) };
-        if progress.get() == Progress::Untouched {
-            progress.set(Progress::Begun);
-        }
-        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-        match &frame {
-            Some(Ok(_)) if !body.is_end_stream() => {}
-            Some(Err(_)) => progress.set(Progress::Broken),
-            Some(Ok(_)) | None => progress.set(Progress::Ended),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
-    }
-}
 
 /// Why an attempt has no answer.
 pub(crate) struct Failure {
@@ -117,7 +51,7 @@ pub(crate) struct Wire {
     /// What stood there when the present request began.
     written_before: u64,
     /// How far the present request's body is, if it has one.
-    upload: Option<Rc<Cell<Progress>>>,
+    upload: Option<Rc<Track>>,
     requests: u64,
 }
 
@@ -170,7 +104,7 @@ impl Wire {
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, Failure> {
-        self.upload = request.body().progress();
+        self.upload = request.body().track();
         self.written_before = self.written.get();
         self.requests += 1;
         let answer = self.sender.try_send_request(request).await.map_err(|mut unsent| Failure {
@@ -203,11 +137,11 @@ impl Wire {
 
     /// Whether the client broke off the present request: no fault of the backend.
     pub(crate) fn client_broke(&self) -> bool {
-        self.upload.as_ref().is_some_and(|upload| upload.get() == Progress::Broken)
+        self.upload.as_ref().is_some_and(|upload| upload.progress() == Progress::Broken)
     }
 
     fn upload_ended(&self) -> bool {
-        self.upload.as_ref().is_none_or(|upload| upload.get() == Progress::Ended)
+        self.upload.as_ref().is_none_or(|upload| upload.progress() == Progress::Ended)
     }
 }
 

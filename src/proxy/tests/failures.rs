@@ -124,6 +124,56 @@ fn what_is_no_answer_in_time_is_504() {
 }
 
 #[test]
+fn a_slow_upload_is_no_fault_of_the_backend() {
+    let backend = Backend::start(|request, stream| {
+        request.first_line.contains("/hang") || ok(stream, &request.text())
+    });
+    let lab = Lab::start("[timeout]\nattempt = \"100ms\"\n", &[backend.address]);
+    for (path, status) in [("/", 200), ("/hang", 504)] {
+        let mut client = lab.connect();
+        let head = "host: h\r\ntransfer-encoding: chunked";
+        write(&mut client.stream, &format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\n"));
+        for piece in ["1\r\na\r\n", "1\r\nb\r\n", "0\r\n\r\n"] {
+            // The slowness itself is what is tried.
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            write(&mut client.stream, piece);
+        }
+        let answer = client.answer("POST").expect("an answer");
+        assert_eq!(answer.status(), status, "{path}: {}", answer.text());
+        assert_eq!(backend.seen().last().expect("a request").text(), "ab", "{path}");
+    }
+    assert_eq!(lab.backends()[0]["failures"], 1, "the one that hangs after the upload");
+}
+
+#[test]
+fn an_upload_that_the_client_never_ends_is_bounded_by_the_total_limit() {
+    let backend = Backend::named("a");
+    let lab = Lab::start("[timeout]\nattempt = \"50ms\"\ntotal = \"200ms\"\n", &[backend.address]);
+    let answer = lab.ask("PUT / HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nabc");
+    assert_eq!(answer.status(), 408);
+    assert_eq!((lab.in_flight(), &lab.backends()[0]["failures"]), (0, &0.into()));
+}
+
+#[test]
+fn an_upload_that_the_backend_does_not_take_is_its_fault() {
+    // Connections are taken by its queue, and nothing is ever read from them.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let lab = Lab::start("[timeout]\nattempt = \"100ms\"\n", &[address]);
+    let mut client = lab.connect();
+    let writer = std::thread::spawn(move || {
+        let head = "PUT / HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000000\r\n\r\n";
+        write(&mut client.stream, head);
+        // Until the proxy has had enough.
+        while client.stream.write_all(&[b'x'; 64 * 1024]).is_ok() {}
+    });
+    eventually("the attempt has failed", || lab.backends()[0]["failures"] == 1);
+    eventually("and ended", || lab.in_flight() == 0);
+    drop(lab);
+    writer.join().expect("no panic");
+}
+
+#[test]
 fn a_timeout_is_retried_elsewhere() {
     let (hangs, serves) = (Backend::start(|_, _| true), Backend::named("b"));
     let tables = format!("{RETRY}[timeout]\nattempt = \"100ms\"\n");
