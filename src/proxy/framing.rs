@@ -47,6 +47,8 @@ pub enum Violation {
     Hosts,
     /// A Host that cannot be one.
     BadHost,
+    /// A target whose authority cannot be a Host: user information would reach the backend as one.
+    BadTarget,
     /// Content-Length that is not one decimal number below 2⁶⁴.
     Length,
     /// Content-Length twice.
@@ -91,6 +93,9 @@ impl fmt::Display for Violation {
             Self::NoHost => "no Host; HTTP/1.1 needs exactly one",
             Self::Hosts => "more than one Host; send exactly one",
             Self::BadHost => "Host is not a host and port",
+            Self::BadTarget => {
+                "the target's authority is not a host and port; send it without user information"
+            }
             Self::Length => "Content-Length is not one decimal number",
             Self::Lengths => "Content-Length is given twice",
             Self::LengthAndEncoding => {

@@ -77,9 +77,7 @@ impl Head {
             return Err(Violation::Hosts);
         }
         self.host = true;
-        // RFC 3986 §3.2: reg-name, IP literal and port; no user information, no path.
-        let fits = |&b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&b);
-        if value.iter().all(fits) { Ok(()) } else { Err(Violation::BadHost) }
+        if is_authority(value) { Ok(()) } else { Err(Violation::BadHost) }
     }
 
     fn length(&mut self, value: &[u8]) -> Result<(), Violation> {
@@ -116,6 +114,24 @@ impl Head {
     }
 }
 
+/// Whether `text` may be a Host, or what becomes one (RFC 3986 §3.2): reg-name, IP literal and
+/// port; no user information, no path.
+fn is_authority(text: &[u8]) -> bool {
+    text.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&b))
+}
+
+/// The authority of a target that is not just a path or `*`: it takes the place of Host.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    if target[0] == b'/' || target == b"*" {
+        return None;
+    }
+    let of_scheme = |&b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    let scheme = target.iter().position(|b| !of_scheme(b)).unwrap_or(target.len());
+    let rest = target[scheme..].strip_prefix(b"://").unwrap_or(target);
+    let end = rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len());
+    Some(&rest[..end])
+}
+
 /// Why a line without `token:` at its beginning is refused.
 fn no_colon(line: &[u8], at: usize) -> Violation {
     match line.get(at) {
@@ -144,6 +160,9 @@ fn request_line(line: &[u8]) -> Result<Version, Violation> {
     let token = !method.is_empty() && method.iter().all(|&b| is_token(b));
     if !token || target.is_empty() || target.contains(&b'\t') {
         return Err(Violation::RequestLine);
+    }
+    if authority(target).is_some_and(|text| text.is_empty() || !is_authority(text)) {
+        return Err(Violation::BadTarget);
     }
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),

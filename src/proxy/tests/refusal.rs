@@ -39,6 +39,7 @@ const AMBIGUOUS: &[(&str, &str)] = &[
         "HTTP/1.0 with encoding",
         "POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ),
+    ("user information", "GET http://u:p@h/ HTTP/1.1\r\nHost: h\r\n\r\n"),
 ];
 
 const GOOD: &str = "GET /good HTTP/1.1\r\nHost: h\r\n\r\n";
