@@ -159,6 +159,7 @@ impl Backend {
     /// request brought, `attempt` counts its sendings from 1. Dropped, the client has left.
     pub(crate) fn request(&self, luck: Option<u64>, attempt: u64) -> Request<'_> {
         let now = self.clock.now();
+        self.counters.cut(now);
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let luck = luck.unwrap_or_else(|| {
@@ -246,6 +247,7 @@ impl Backend {
 
     /// Carries answers that are due to whoever waits for them, and sets the next deadline.
     fn settle(&self, state: &mut State, now: Time) {
+        self.counters.cut(now);
         while let Some(answer) = state.behaviour.poll_answer(now) {
             if answer.status.is_none_or(|status| status >= 500) {
                 self.counters.count_failure();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -40,6 +40,38 @@ pub struct BackendSample {
     pub in_flight: u32,
     /// The most that were inside at once since the last `POST /v1/sample`.
     pub max_in_flight: u32,
+}
+
+/// The most times that can be planned with `POST /v1/samples`.
+pub const MAX_SAMPLES: usize = 100_000;
+
+/// The most backends' counters in one answer to `GET /v1/samples`; what does not fit stands in the
+/// next one. At least one sample is given, however many backends there are.
+const SAMPLED_AT_ONCE: usize = 10_000;
+
+/// The body of `POST /v1/samples`: when the counters are to be noted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplesRequest {
+    /// In nanoseconds on the run's clock, each after the one before, at most [`MAX_SAMPLES`].
+    pub at_ns: Vec<u64>,
+}
+
+/// The query of `GET /v1/samples`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SamplesQuery {
+    /// Only later ones.
+    after_ns: Option<u64>,
+}
+
+/// The counters as they stood at a planned time; an element of `GET /v1/samples`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedSample {
+    /// The time, in nanoseconds on the run's clock.
+    pub at_ns: u64,
+    /// Every backend; `max_in_flight` counts from the sample before.
+    pub backends: Vec<BackendSample>,
 }
 
 /// The body of `POST /v1/faults`.
@@ -224,9 +256,11 @@ fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/backends", get(backends))
         .route("/v1/sample", post(sample))
+        .route("/v1/samples", get(samples).post(plan_samples))
         .route("/v1/faults", post(plan).delete(clear))
         .fallback(async || {
-            let known = "GET /v1/backends, POST /v1/sample, POST and DELETE /v1/faults";
+            let known = "GET /v1/backends, POST /v1/sample, GET and POST /v1/samples, POST and \
+                         DELETE /v1/faults";
             refuse(StatusCode::NOT_FOUND, format!("no such path; there are {known}"))
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -243,6 +277,31 @@ async fn backends(State(api): State<Arc<Api>>) -> Json<Vec<BackendSample>> {
 
 async fn sample(State(api): State<Arc<Api>>) -> Json<Vec<BackendSample>> {
     Json(api.samples(Counters::restart_peak))
+}
+
+async fn plan_samples(State(api): State<Arc<Api>>, body: Bytes) -> Response {
+    let wrong = |error| refuse(StatusCode::BAD_REQUEST, error);
+    let SamplesRequest { at_ns } = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => return wrong(format!(r#"{error}; give {{"at_ns": [1000000000]}}"#)),
+    };
+    if at_ns.len() > MAX_SAMPLES {
+        return wrong(format!("{} samples; at most {MAX_SAMPLES}", at_ns.len()));
+    }
+    if let Some(index) = at_ns.windows(2).position(|pair| pair[0] >= pair[1]) {
+        let at = at_ns[index + 1];
+        return wrong(format!("at_ns[{}]: {at} is not after the one before it", index + 1));
+    }
+    let planned: Arc<[Time]> = at_ns.into_iter().map(Time::from_nanos).collect();
+    api.entries.iter().for_each(|entry| entry.counters.plan_cuts(Arc::clone(&planned)));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn samples(
+    State(api): State<Arc<Api>>,
+    Query(query): Query<SamplesQuery>,
+) -> Json<Vec<TimedSample>> {
+    Json(api.timed_samples(query.after_ns))
 }
 
 async fn plan(State(api): State<Arc<Api>>, body: Bytes) -> Response {
@@ -279,6 +338,33 @@ impl Api {
             max_in_flight: peak(&entry.counters),
         };
         self.entries.iter().map(sample).collect()
+    }
+
+    /// The samples made after a time, oldest first.
+    fn timed_samples(&self, after_ns: Option<u64>) -> Vec<TimedSample> {
+        // One time for all, so that all have made the same cuts.
+        let now = self.clock.now();
+        let mut samples: BTreeMap<Time, Vec<BackendSample>> = BTreeMap::new();
+        let most = (SAMPLED_AT_ONCE / self.entries.len().max(1)).max(1);
+        for entry in &self.entries {
+            entry.counters.cut(now);
+            let cuts = entry.counters.cuts().into_iter();
+            let later = cuts.filter(|cut| after_ns.is_none_or(|after| cut.at.as_nanos() > after));
+            for cut in later.take(most) {
+                samples.entry(cut.at).or_default().push(BackendSample {
+                    name: entry.name.clone(),
+                    address: entry.address,
+                    requests: cut.requests,
+                    failed: cut.failed,
+                    in_flight: cut.in_flight,
+                    max_in_flight: cut.peak,
+                });
+            }
+        }
+        // A time that has come only now, or is just being forgotten, is not known of all.
+        samples.retain(|_, backends| backends.len() == self.entries.len());
+        let timed = |(at, backends): (Time, _)| TimedSample { at_ns: at.as_nanos(), backends };
+        samples.into_iter().map(timed).collect()
     }
 
     /// The changes of a request by worker, or what is wrong with the first bad one. All or nothing.

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use common::{model, start};
+use fakebackends::control::TimedSample;
 
 #[test]
 fn bad_input_gets_400_with_the_place_and_the_remedy_and_changes_nothing() {
@@ -108,6 +109,50 @@ fn samples_count_requests_and_restart_the_peak() {
         assert_eq!((sample.name.as_str(), sample.address), ("a-1", lab.address(0)));
         assert_eq!((samples[1].name.as_str(), samples[1].requests), ("a-2", 0));
     }
+}
+
+#[test]
+fn counters_are_noted_at_planned_times_and_told_afterwards() {
+    let lab = start(vec![model(Duration::ZERO), model(Duration::ZERO)]);
+    let noted = |query: &str| -> Vec<TimedSample> {
+        let reply = lab.control("GET", &format!("/v1/samples{query}"), "");
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        serde_json::from_str(&reply.body).expect("samples")
+    };
+    let mut raw = lab.open(0);
+    let mut get = || {
+        raw.get("/");
+        assert_eq!(raw.read().status, 200);
+    };
+    get();
+    let soon = lab.clock.now().as_nanos() + 300_000_000;
+    let hour = soon + 3_600_000_000_000;
+    let plan = format!(r#"{{"at_ns":[1,{soon},{hour}]}}"#);
+    assert_eq!(lab.control("POST", "/v1/samples", &plan).status, 204);
+    while lab.clock.now().as_nanos() < soon {
+        std::thread::yield_now();
+    }
+    // However late it is asked for, this one is not in it.
+    get();
+    let samples = noted("");
+    assert_eq!(samples.iter().map(|sample| sample.at_ns).collect::<Vec<_>>(), [1, soon]);
+    for sample in &samples {
+        let counted: Vec<_> =
+            sample.backends.iter().map(|b| (b.name.as_str(), b.requests)).collect();
+        assert_eq!(counted, [("a-1", 1), ("a-2", 0)]);
+    }
+    assert_eq!(noted("?after_ns=1"), samples[1..], "nothing is lost by asking again");
+    assert_eq!(noted(&format!("?after_ns={soon}")), []);
+    for (body, part) in [
+        ("[]", "give {"),
+        (r#"{"at_ns":[5,5]}"#, "at_ns[1]: 5 is not after"),
+        (r#"{"at_ns":[-1]}"#, "-1"),
+    ] {
+        let reply = lab.control("POST", "/v1/samples", body);
+        assert_eq!(reply.status, 400, "{body}");
+        assert!(reply.body.contains(part), "{}", reply.body);
+    }
+    assert_eq!(noted("").len(), 2, "a bad plan changes nothing");
 }
 
 /// A request is long or short by its luck, whichever backend gets it.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use base::Time;
-use fakebackends::control::{BackendSample as Counters, Change, FaultRequest};
+use fakebackends::control::{
+    BackendSample as Counters, Change, FaultRequest, SamplesRequest, TimedSample,
+};
 use record::BackendSample;
 use scenario::Trial;
 
@@ -14,6 +16,9 @@ use crate::http::{CallError, call};
 
 /// A whole fault plan may be long (a flap is two changes a period).
 const SCHEDULE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The counters of every backend of a trial, in its order, at a time of the run's clock.
+pub(crate) type Cut = (Time, Vec<BackendSample>);
 
 /// Where the backends are controlled.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +36,34 @@ impl Control {
             .expect("numbers of a valid scenario are finite");
         let called = call(self.0, "POST", "/v1/faults", Some(&body), SCHEDULE_WITHIN).await;
         called.map(drop).map_err(|source| self.error(source))
+    }
+
+    /// Has the counters noted at these times of the run's clock, exactly: a reader is always late.
+    pub(crate) async fn plan_samples(&self, at: impl Iterator<Item = Time>) -> Result<(), Error> {
+        let at_ns = at.map(Time::as_nanos).collect();
+        let body = serde_json::to_string(&SamplesRequest { at_ns }).expect("plain numbers");
+        let called = call(self.0, "POST", "/v1/samples", Some(&body), SCHEDULE_WITHIN).await;
+        called.map(drop).map_err(|source| self.error(source))
+    }
+
+    /// What was noted after a time, oldest first; perhaps not all of it, but then something.
+    pub(crate) async fn samples_after(
+        &self,
+        trial: &Trial,
+        after: Time,
+        within: Duration,
+    ) -> Result<Vec<Cut>, CallError> {
+        let path = format!("/v1/samples?after_ns={}", after.as_nanos());
+        let body = call(self.0, "GET", &path, None, within).await?;
+        let wrong = |problem| CallError::Answer { call: "GET /v1/samples".into(), problem };
+        let samples: Vec<TimedSample> =
+            serde_json::from_slice(&body).map_err(|e| wrong(e.to_string()))?;
+        let names = || trial.variant.backends.iter().map(|spec| spec.name.as_str());
+        let cut = |sample: TimedSample| {
+            let backends = in_order(sample.backends, names()).map_err(wrong)?;
+            Ok((Time::from_nanos(sample.at_ns), backends))
+        };
+        samples.into_iter().map(cut).collect()
     }
 
     /// The counters of every backend of the trial, in its order; the most in flight counts anew

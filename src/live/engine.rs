@@ -21,7 +21,7 @@ use crate::observer::{Observations, Schedule, observe};
 use crate::subject;
 
 /// From the moment when everything is ready to the beginning of the warm-up: time to hand over the
-/// faults and to start the generator.
+/// faults and the times of samples, and to start the generator.
 const LEAD: Duration = Duration::from_millis(200);
 
 /// What an engine on processes needs to know of its surroundings.
@@ -86,7 +86,11 @@ fn perform(
         length: shape.length(),
         window: trial.window,
     };
-    if let Err(error) = runtime.block_on(stage.control.schedule(trial, schedule.start)) {
+    let planned = runtime.block_on(async {
+        stage.control.plan_samples(schedule.boundaries().map(|at| schedule.start + at)).await?;
+        stage.control.schedule(trial, schedule.start).await
+    });
+    if let Err(error) = planned {
         recorder.interrupted(Time::ZERO);
         return Err(stage.blame(error));
     }

@@ -11,7 +11,7 @@ use scenario::Trial;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, States};
 use crate::conductor::Stage;
 use crate::control::Control;
 use crate::error::Error;
@@ -124,6 +124,8 @@ struct Sampler<'a> {
     samples: Vec<Sample>,
     readings: Vec<Reading>,
     missed: Vec<EventRow>,
+    /// The time on the run's clock up to which the backends' counters are known.
+    known: Time,
 }
 
 impl<'a> Sampler<'a> {
@@ -139,6 +141,7 @@ impl<'a> Sampler<'a> {
             samples: Vec::new(),
             readings: Vec::new(),
             missed: Vec::new(),
+            known: Time::ZERO,
         })
     }
 
@@ -149,7 +152,7 @@ impl<'a> Sampler<'a> {
         while let Some(boundary) = next {
             self.schedule.wait_until(boundary).await;
             self.read_gauges();
-            self.sample().await;
+            self.sample(boundary).await;
             next = self.schedule.boundary_after(self.schedule.now());
         }
     }
@@ -159,8 +162,14 @@ impl<'a> Sampler<'a> {
     async fn last(&mut self, cut_short: bool) {
         if cut_short {
             self.read_gauges();
+            self.fetch_cuts(self.schedule.clock.now()).await;
         }
-        self.sample().await;
+        let at = self.schedule.now();
+        let counters = self.control.sample(self.trial, CALL_WITHIN);
+        let (counters, (states, retries)) = tokio::join!(counters, ask(self.admin));
+        let Some(backends) = self.note(at, counters) else { return };
+        self.samples.push(Sample { at, retries: None, backends });
+        self.complete(at, states, retries);
     }
 
     fn read_gauges(&mut self) {
@@ -168,22 +177,47 @@ impl<'a> Sampler<'a> {
         self.readings.push(self.gauge.read(now));
     }
 
-    async fn sample(&mut self) {
+    /// What the backends noted up to a boundary, and what the balancer says by now.
+    async fn sample(&mut self, boundary: Duration) {
         let at = self.schedule.now();
-        let states = optional(self.admin, |admin| async move { admin.states(CALL_WITHIN).await });
-        let retries = optional(self.admin, |admin| async move { admin.retries(CALL_WITHIN).await });
-        let counters = self.control.sample(self.trial, CALL_WITHIN);
-        let (counters, states, retries) = tokio::join!(counters, states, retries);
+        let admin = self.admin;
+        let fetched = self.samples.len();
+        let ((), (states, retries)) =
+            tokio::join!(self.fetch_cuts(self.schedule.start + boundary), ask(admin));
+        // The balancer does not note what it knew: of a boundary long past it tells nothing.
+        let last = self.samples[fetched..].last();
+        if last.is_some_and(|last| at.since(last.at) <= self.schedule.window / 2) {
+            self.complete(at, states, retries);
+        }
+    }
+
+    /// Fetches the backends' counters, as they stood at the boundaries, up to a time of the run's
+    /// clock.
+    async fn fetch_cuts(&mut self, to: Time) {
+        while self.known < to {
+            let at = self.schedule.now();
+            let cuts = self.control.samples_after(self.trial, self.known, CALL_WITHIN).await;
+            let Some(cuts) = self.note(at, cuts).filter(|cuts| !cuts.is_empty()) else { return };
+            for (cut, backends) in cuts {
+                self.known = cut;
+                let at = Time::ZERO + cut.since(self.schedule.start);
+                self.samples.push(Sample { at, retries: None, backends });
+            }
+        }
+    }
+
+    /// Adds to the latest sample what the balancer says.
+    fn complete(&mut self, at: Time, states: Told<States>, retries: Told<u64>) {
         let states = self.note(at, states).flatten();
         let retries = self.note(at, retries).flatten();
-        let Some(mut backends) = self.note(at, counters) else { return };
+        let Some(sample) = self.samples.last_mut() else { return };
+        sample.retries = retries;
         if let Some(states) = states {
             let specs = &self.trial.variant.backends;
-            for (sample, spec) in backends.iter_mut().zip(specs) {
+            for (sample, spec) in sample.backends.iter_mut().zip(specs) {
                 states.of(&spec.name).clone_into(&mut sample.state);
             }
         }
-        self.samples.push(Sample { at, retries, backends });
     }
 
     /// A call that failed is a gap in the record, which says so.
@@ -198,11 +232,21 @@ impl<'a> Sampler<'a> {
     }
 }
 
+/// What a subject says, where it has an admin API.
+type Told<T> = Result<Option<T>, CallError>;
+
+/// Asks the subject for its backends' states and its retries.
+async fn ask(admin: Option<Admin>) -> (Told<States>, Told<u64>) {
+    let states = optional(admin, |admin| async move { admin.states(CALL_WITHIN).await });
+    let retries = optional(admin, |admin| async move { admin.retries(CALL_WITHIN).await });
+    tokio::join!(states, retries)
+}
+
 /// Asks the subject, where it has an admin API.
 async fn optional<T, F: Future<Output = Result<T, CallError>>>(
     admin: Option<Admin>,
     ask: impl FnOnce(Admin) -> F,
-) -> Result<Option<T>, CallError> {
+) -> Told<T> {
     match admin {
         Some(admin) => ask(admin).await.map(Some),
         None => Ok(None),
@@ -213,6 +257,11 @@ impl Schedule {
     /// The time since the beginning of the warm-up.
     pub(crate) fn now(&self) -> Time {
         Time::ZERO + self.clock.now().since(self.start)
+    }
+
+    /// The end of the warm-up and of every window.
+    pub(crate) fn boundaries(&self) -> impl Iterator<Item = Duration> {
+        std::iter::successors(Some(self.warmup), |at| self.boundary_after(Time::ZERO + *at))
     }
 
     /// Whether the phases have ended.
@@ -339,5 +388,7 @@ mod tests {
             let got = schedule.boundary_after(Time::ZERO + ms(now));
             assert_eq!(got, boundary.map(ms), "{now}");
         }
+        let all = [2000, 3000, 4000, 5000, 5500].map(ms);
+        assert_eq!(schedule.boundaries().collect::<Vec<_>>(), all);
     }
 }
