@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::gauge;
 use crate::load::limits::{Leg, Limits};
 use crate::load::{LoadError, LoadReport, Target, open_loop};
-use crate::observer::{Observations, Schedule, observe};
+use crate::observer::{Observations, Schedule, observe, own_event};
 use crate::subject;
 
 /// From the moment when everything is ready to the beginning of the warm-up: time to hand over the
@@ -52,7 +52,7 @@ pub fn play(
         return Err(Error::Unsupported(unsupported));
     }
     // Before the children are started: they inherit the limit that is raised here.
-    let shortages = foreseen(trial)?;
+    let foreseen = foresee(trial)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let clock = Clock::start();
     let stage = runtime.block_on(Stage::set_up(trial, subject, options, &clock, stop));
@@ -63,7 +63,7 @@ pub fn play(
             return nothing.map(|_| ());
         }
     };
-    let played = perform(trial, &mut stage, &clock, &runtime, recorder, stop, shortages);
+    let played = perform(trial, &mut stage, &clock, &runtime, recorder, stop, foreseen);
     stage.take_down();
     played
 }
@@ -76,7 +76,7 @@ fn perform(
     runtime: &Runtime,
     recorder: &mut Recorder,
     stop: &Stop,
-    shortages: Vec<String>,
+    foreseen: Foreseen,
 ) -> Result<(), Error> {
     let shape = &trial.variant.load.shape;
     let schedule = Schedule {
@@ -124,7 +124,7 @@ fn perform(
         (Err(_), Some(_)) => LoadReport::default(),
         (Err(error), None) => return Err(error.into()),
     };
-    tell(trial, recorder, seen, &report, shortages, schedule.now());
+    tell(trial, recorder, seen, &report, foreseen, schedule.now());
     died.and_then(|name| stage.died(&name)).map_or(Ok(()), Err)
 }
 
@@ -146,7 +146,7 @@ fn tell(
     recorder: &mut Recorder,
     seen: Observations,
     report: &LoadReport,
-    mut shortages: Vec<String>,
+    foreseen: Foreseen,
     now: Time,
 ) {
     let mut harness = Harness {
@@ -176,6 +176,10 @@ fn tell(
     let faults = faults.iter().filter(|change| change.at <= now);
     faults.for_each(|change| recorder.event(fault_row(trial, change)));
     seen.events.into_iter().for_each(|event| recorder.event(event));
+    for caution in foreseen.cautions {
+        recorder.event(own_event(Time::ZERO, "limits_near", caution));
+    }
+    let mut shortages = foreseen.shortages;
     shortages.extend(report.shortages.iter().cloned());
     recorder.harness(Harness { shortages, ..harness });
 }
@@ -191,26 +195,35 @@ fn fault_row(trial: &Trial, change: &FaultChange) -> EventRow {
     }
 }
 
-/// What will not do, on both legs, before anything is started.
-fn foreseen(trial: &Trial) -> Result<Vec<String>, Error> {
+/// What is known of the machine's limits before anything is started.
+struct Foreseen {
+    /// What will not do: the run is invalid.
+    shortages: Vec<String>,
+    /// What will not do if the load comes to need it: told as events.
+    cautions: Vec<String>,
+}
+
+/// Holds both legs against the machine's limits.
+fn foresee(trial: &Trial) -> Result<Foreseen, Error> {
     let limits = Limits::raise_and_read()
         .map_err(|source| Error::Load(LoadError::System { what: "read its limits", source }))?;
-    let connections = u64::from(trial.variant.load.connections);
+    let load = &trial.variant.load;
     let backends = trial.variant.backends.len() as u64;
-    let leg = |name: &str, connections, addresses| Leg {
+    let leg = |name: &str, ends: u64, addresses| Leg {
         name: name.into(),
-        connections,
-        opened_per_second: 0.0,
+        connections: ends * u64::from(load.connections),
+        max_connections: ends * u64::from(load.max_connections),
         addresses,
     };
-    Ok(limits.shortages(&match trial.variant.proxy.kind {
-        SubjectKind::Direct => vec![leg("generator to backends", connections, backends)],
+    let legs = match trial.variant.proxy.kind {
+        SubjectKind::Direct => vec![leg("generator to backends", 1, backends)],
         SubjectKind::Lab => vec![
-            leg("generator to proxy", connections, 1),
+            leg("generator to proxy", 1, 1),
             // The proxy holds both ends of what passes through it.
-            leg("proxy to backends", 2 * connections, backends),
+            leg("proxy to backends", 2, backends),
         ],
-    }))
+    };
+    Ok(Foreseen { shortages: limits.shortages(&legs), cautions: limits.cautions(&legs) })
 }
 
 #[cfg(test)]

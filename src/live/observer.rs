@@ -318,7 +318,8 @@ async fn listen(stream: Option<Answer>, start: Time, events: &mut Vec<EventRow>)
     }
 }
 
-fn own_event(at: Time, kind: &str, detail: String) -> EventRow {
+/// An event of our own making.
+pub(crate) fn own_event(at: Time, kind: &str, detail: String) -> EventRow {
     EventRow { at, source: OURSELVES.into(), subject: String::new(), kind: kind.into(), detail }
 }
 

@@ -10,9 +10,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// report's files.
 const SPARE_DESCRIPTORS: u64 = 64;
 
-/// How long Linux keeps the port of a closed connection (TCP_TIMEWAIT_LEN), seconds.
-const TIME_WAIT_S: f64 = 60.0;
-
 /// What the machine allows to one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -31,8 +28,8 @@ pub struct Leg {
     pub name: String,
     /// Connections that are open at once.
     pub connections: u64,
-    /// Connections that are opened a second, once those are open.
-    pub opened_per_second: f64,
+    /// Connections that may be opened when all of those are busy, those included.
+    pub max_connections: u64,
     /// Addresses that they go to, evenly.
     pub addresses: u64,
 }
@@ -67,29 +64,36 @@ impl Limits {
     /// What will not do, in words with a remedy; empty when all is well. A live run with a shortage
     /// is invalid: it would measure the limit.
     pub fn shortages(&self, legs: &[Leg]) -> Vec<String> {
-        legs.iter().flat_map(|leg| self.shortages_of(leg)).collect()
+        legs.iter().flat_map(|leg| self.short_of(leg, leg.connections)).collect()
     }
 
-    fn shortages_of(&self, leg: &Leg) -> Vec<String> {
+    /// What will not do should a load open all the connections that it may, where the usual ones
+    /// fit. Whether it comes to that nobody knows beforehand, so it is no shortage yet.
+    pub fn cautions(&self, legs: &[Leg]) -> Vec<String> {
+        let usual_fit = |leg: &&Leg| self.short_of(leg, leg.connections).is_empty();
+        let busy = legs.iter().filter(usual_fit);
+        busy.flat_map(|leg| self.short_of(leg, leg.max_connections))
+            .map(|short| format!("when all connections are busy: {short}"))
+            .collect()
+    }
+
+    fn short_of(&self, leg: &Leg, connections: u64) -> Vec<String> {
         let mut found = Vec::new();
-        let Leg { name, connections, opened_per_second, addresses } = leg;
+        let Leg { name, addresses, .. } = leg;
+        let key = if connections == leg.connections { "connections" } else { "max_connections" };
         let needed = connections.saturating_add(SPARE_DESCRIPTORS);
         if needed > self.descriptors {
             found.push(format!(
                 "{name}: {connections} connections need {needed} file descriptors, and {} are left \
-                 under a hard limit of {}; raise it with `ulimit -Hn`, or lower load.connections",
+                 under a hard limit of {}; raise it with `ulimit -Hn`, or lower load.{key}",
                 self.descriptors, self.descriptors_hard
             ));
         }
-        let addresses = (*addresses).max(1);
-        // A closed connection keeps its port for TIME_WAIT; `as` saturates.
-        let waiting = (opened_per_second * TIME_WAIT_S / addresses as f64) as u64;
-        let held = connections.div_ceil(addresses).saturating_add(waiting);
+        let held = connections.div_ceil((*addresses).max(1));
         if held > self.ports {
             found.push(format!(
-                "{name}: {connections} connections and {opened_per_second} new ones a second hold \
-                 {held} ports to one address, and the system has {}; widen \
-                 net.ipv4.ip_local_port_range, or let connections be reused",
+                "{name}: {connections} connections hold {held} ports to one address, and the \
+                 system has {}; widen net.ipv4.ip_local_port_range, or lower load.{key}",
                 self.ports
             ));
         }
@@ -111,24 +115,31 @@ mod tests {
     #[test]
     fn shortages_are_foreseen() {
         let limits = Limits { descriptors: 1024, descriptors_hard: 2048, ports: 28_232 };
-        // (connections, new a second, addresses → what is short)
-        for (connections, opened_per_second, addresses, short) in [
-            (256, 0.0, 1, &[][..]),
-            (960, 0.0, 1, &[]),
-            (961, 0.0, 1, &["1025 file descriptors"]),
-            (100, 468.0, 1, &[]),
-            (100, 470.0, 1, &["28300 ports"]),
-            (100, 470.0, 4, &[]),
-            (50_000, 0.0, 1, &["file descriptors", "50000 ports"]),
-            (1, f64::INFINITY, 0, &["ports"]),
+        let wide = Limits { descriptors: 1 << 20, ..limits };
+        // (limits, connections, at most, addresses → what is short, what may become so)
+        for (limits, connections, max_connections, addresses, short, may) in [
+            (limits, 256, 256, 1, &[][..], &[][..]),
+            (limits, 960, 960, 1, &[], &[]),
+            (limits, 961, 961, 1, &["1025 file descriptors"], &[]),
+            (limits, 256, 4096, 1, &[], &["4160 file descriptors"]),
+            (limits, 961, 4096, 1, &["lower load.connections"], &[]),
+            (limits, 50_000, 50_000, 1, &["file descriptors", "50000 ports"], &[]),
+            (wide, 256, 28_233, 1, &[], &["28233 ports"]),
+            (wide, 256, 28_233, 2, &[], &[]),
+            (wide, 28_233, 28_233, 0, &["28233 ports"], &[]),
         ] {
-            let leg = Leg { name: "a leg".into(), connections, opened_per_second, addresses };
-            let found = limits.shortages(&[leg]);
-            assert_eq!(found.len(), short.len(), "{connections}: {found:?}");
-            for (message, part) in found.iter().zip(short) {
-                assert!(message.contains(part) && message.contains("a leg"), "{message}");
+            let legs = [Leg { name: "a leg".into(), connections, max_connections, addresses }];
+            for (found, expected) in
+                [(limits.shortages(&legs), short), (limits.cautions(&legs), may)]
+            {
+                assert_eq!(found.len(), expected.len(), "{connections}: {found:?}");
+                for (message, part) in found.iter().zip(expected) {
+                    assert!(message.contains(part) && message.contains("a leg"), "{message}");
+                }
             }
         }
+        let leg = Leg { name: "x".into(), connections: 1, max_connections: 4096, addresses: 1 };
+        assert!(limits.cautions(&[leg])[0].contains("lower load.max_connections"));
     }
 
     #[test]
