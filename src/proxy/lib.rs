@@ -17,6 +17,7 @@ mod headers;
 mod inspected;
 mod log;
 mod metrics;
+mod names;
 mod operator;
 mod prober;
 mod running;

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use crate::events::Events;
 use crate::log::Log;
 use crate::metrics::Counters;
+use crate::names::Names;
 use crate::operator::{BackendView, Change, Refused};
 use crate::prober;
 
@@ -53,8 +54,7 @@ struct State {
     balancer: Balancer,
     /// By slot. A place outlives its tenant until the next one moves in, for attempts in flight.
     places: Vec<Option<Place>>,
-    /// Names are never given twice: a name in an event means one backend for ever.
-    names_given: u64,
+    names: Names,
 }
 
 impl State {
@@ -89,16 +89,6 @@ impl State {
         }
     }
 
-    fn fresh_name(&mut self) -> String {
-        loop {
-            self.names_given += 1;
-            let name = format!("b{}", self.names_given);
-            if self.find(&name).is_err() {
-                return name;
-            }
-        }
-    }
-
     fn add(
         &mut self,
         now: Time,
@@ -110,7 +100,7 @@ impl State {
         if let Some(status) = self.balancer.pool().statuses().find(same) {
             return Err(Refused::AddressTaken(address, status.name.into()));
         }
-        let name = name.unwrap_or_else(|| self.fresh_name());
+        let name = name.unwrap_or_else(|| self.names.fresh());
         let command = Command::Add { name, weight };
         let id = self.balancer.handle_command(now, command)?.expect("an added backend has an id");
         let slot = id.slot as usize;
@@ -154,8 +144,12 @@ impl Shared {
         // The label is the simulator's too: one seed makes the same choices in both.
         let rng = Rng::from_seed(config.seed.unwrap_or_else(system_seed)).fork("balancer/0");
         let balancer = Balancer::new(config.settings.clone(), &rng);
+        let mut names = Names::default();
+        for id in config.backends.iter().filter_map(|backend| backend.id.as_deref()) {
+            names.reserve(id);
+        }
         Self {
-            state: Mutex::new(State { balancer, places: vec![], names_given: 0 }),
+            state: Mutex::new(State { balancer, places: vec![], names }),
             clock,
             registry,
             events: Events::default(),

@@ -235,6 +235,32 @@ fn a_drain_has_a_limit() {
     eventually("the backend was let go", || gone.load(Ordering::SeqCst));
 }
 
+#[test]
+fn an_id_is_new_at_every_add() {
+    let listen = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nstrategy = \"random\"\n";
+    let config = parse(&format!(
+        "{listen}[[backends]]\naddress = \"127.0.0.1:8\"\n\
+         [[backends]]\naddress = \"127.0.0.1:9\"\nid = \"b1\"\n"
+    ));
+    let running = proxy::start(config, Clock::start()).expect("nobody takes the id of another");
+    let admin = running.ready().admin.expect("asked for");
+    let call = |method: &str, path: &str, body: &str| {
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
+        support::exchange(admin, &format!("{head}content-length: {length}\r\n\r\n{body}"))
+    };
+    assert_eq!(call("DELETE", "/v1/backends/b1", "").status() / 100, 2);
+    for expected in ["b3", "b4"] {
+        let added = call("POST", "/v1/backends", r#"{"address":"127.0.0.1:9"}"#);
+        let added: serde_json::Value = serde_json::from_slice(&added.body).expect("JSON");
+        assert_eq!(added["id"], expected);
+        let path = format!("/v1/backends/{expected}");
+        assert_eq!(call("DELETE", &path, "").status() / 100, 2);
+    }
+    running.stop();
+    running.wait();
+}
+
 fn parse(text: &str) -> ProxyConfig {
     ProxyConfig::parse("proxy.toml", text, &Registry::standard())
         .unwrap_or_else(|problems| panic!("{problems:#?}"))
