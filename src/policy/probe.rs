@@ -37,7 +37,8 @@ pub(crate) struct Schedule {
     /// By the backend's slot.
     watches: Vec<Option<Watch>>,
     probes: Slab<BackendId>,
-    /// At most three entries a backend: a probe's start, its report and a look at its silence.
+    /// Of each backend one entry that counts, and up to two leftovers of every probe, which go when
+    /// their time comes: as a rule three in all, more where the timeout is many intervals long.
     wakes: BinaryHeap<Reverse<(Time, BackendId)>>,
 }
 
