@@ -146,8 +146,10 @@ impl RunWriter {
         Ok(())
     }
 
-    /// Writes the summaries and judges the expectations. `interrupted` wins over every verdict.
-    /// Afterwards the folder can be loaded; the manifest of [`RunWriter::seal`] adds the report.
+    /// Writes the summaries and judges the expectations. A run that was `cut_short` says why: that
+    /// wins over every verdict, and its expectations are not judged, because a part of a run says
+    /// nothing about the whole. Afterwards the folder can be loaded; the manifest of
+    /// [`RunWriter::seal`] adds the report.
     ///
     /// # Errors
     /// A file that cannot be written, by its path.
@@ -155,9 +157,9 @@ impl RunWriter {
         &mut self,
         about: &About,
         expectations: &[Expectation],
-        interrupted: bool,
+        cut_short: Option<&str>,
     ) -> io::Result<Summary> {
-        let summary = self.summary(about, expectations, interrupted);
+        let summary = self.summary(about, expectations, cut_short);
         let mut spectrum = Table::create::<SpectrumRow>(&self.folder)?;
         for variant in &self.variants {
             spectrum.append(spectrum::rows(&variant.plan.variant, variant.whole()))?;
@@ -183,16 +185,20 @@ impl RunWriter {
         Manifest::of(&self.folder, about)?.write(&self.folder)
     }
 
-    fn summary(&self, about: &About, expected: &[Expectation], interrupted: bool) -> Summary {
+    fn summary(&self, about: &About, expected: &[Expectation], cut_short: Option<&str>) -> Summary {
         let plan = self.variants.first().map(|variant| &variant.plan);
         let worst = self.trials.iter().map(|trial| trial.verdict).max();
         let mut verdict = worst.unwrap_or(Verdict::Valid);
         let mut reasons: Vec<String> =
             self.trials.iter().flat_map(|trial| trial.reasons_in(self.trials.len())).collect();
-        if interrupted && verdict != Verdict::Interrupted {
+        if let Some(why) = cut_short {
             verdict = Verdict::Interrupted;
-            reasons.insert(0, format!("interrupted after {} trials", self.trials.len()));
+            reasons.insert(0, why.to_owned());
+            if !expected.is_empty() {
+                reasons.push("the expectations are not judged: a part is not the whole".into());
+            }
         }
+        let expected = if cut_short.is_some() { &[] } else { expected };
         Summary {
             schema: SCHEMA,
             scenario: about.scenario.clone(),

@@ -11,6 +11,7 @@ use crate::folder::{HLOG, SUMMARY, SUMMARY_TABLE};
 use crate::manifest::{self, FileEntry, KIND, Manifest, SCHEMA};
 use crate::rows::{BackendRow, EventLine, RequestRow, ResourceRow, Row, SpectrumRow, TimelineRow};
 use crate::summary::Summary;
+use crate::verdict::Verdict;
 
 /// What is wrong with a run folder: always a file, a line where there is one, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,7 @@ impl Run {
             );
             return Err(loader.error(SUMMARY, None, message));
         }
+        loader.check_summary(&summary)?;
         let variants = summary.variants.iter().map(|variant| variant.name.as_str()).collect();
         let resources = match loader.manifest.entry(ResourceRow::FILE) {
             Some(_) => loader.rows(&variants)?,
@@ -96,10 +98,13 @@ impl<'a> Loader<'a> {
     fn open(folder: &'a Path) -> Result<Self, LoadError> {
         let mut loader = Self { folder, manifest: Manifest::default() };
         if !folder.is_dir() {
+            let what = if folder.exists() { "this is a file" } else { "there is no such folder" };
             return Err(LoadError {
                 file: folder.display().to_string(),
                 line: None,
-                message: "there is no such folder; `lab list runs` shows the runs there are".into(),
+                message: format!(
+                    "{what}; give a run folder, `lab list runs` shows those there are"
+                ),
             });
         }
         if !folder.join(manifest::FILE).exists() {
@@ -220,6 +225,39 @@ impl<'a> Loader<'a> {
             rows.push(row);
         }
         Ok(rows)
+    }
+
+    /// What every summary promises, whoever edited it: a known verdict, and counters that add up.
+    fn check_summary(&self, summary: &Summary) -> Result<(), LoadError> {
+        if Verdict::parse(&summary.verdict).is_none() {
+            let message = format!(
+                "\"{}\" is no verdict; one of valid, suspect, invalid, interrupted",
+                summary.verdict
+            );
+            return Err(self.error(SUMMARY, self.line_of("\"verdict\""), message));
+        }
+        for variant in &summary.variants {
+            let c = &variant.counts;
+            let ends = [c.ok, c.failed, c.rejected, c.dropped, c.unfinished];
+            let sum = ends.iter().copied().fold(0, u64::saturating_add);
+            if c.intended != sum {
+                let message = format!(
+                    "of {}'s {} intended requests {sum} ended (ok, failed, rejected, dropped and \
+                     unfinished must add up); {REMEDY}",
+                    variant.name, c.intended
+                );
+                let line = self.line_of(&format!("\"name\": \"{}\"", variant.name));
+                return Err(self.error(SUMMARY, line, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first line of summary.json that holds `needle`, from 1.
+    fn line_of(&self, needle: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.folder.join(SUMMARY)).ok()?;
+        let line = text.lines().position(|line| line.contains(needle))?;
+        Some(line as u64 + 1)
     }
 
     fn broken_row<R: Row>(&self, line: Option<u64>, error: &csv::Error) -> LoadError {

@@ -15,6 +15,12 @@ pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "; choose a folder that can be written with --out"
             }
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                "; a file stands where a folder is needed, choose another one with --out"
+            }
+            io::ErrorKind::NotFound => {
+                "; no folder can be made here, choose another one with --out"
+            }
             _ => "",
         };
         io::Error::new(error.kind(), format!("{}: {error}{remedy}", path.display()))

@@ -52,6 +52,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The verdict of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Valid, Self::Suspect, Self::Invalid, Self::Interrupted];
+        all.into_iter().find(|verdict| verdict.word() == word)
+    }
+
     /// The word that stands in summary.json.
     pub const fn word(self) -> &'static str {
         match self {

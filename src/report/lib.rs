@@ -56,7 +56,7 @@ pub enum Error {
         message: String,
     },
     /// A file could not be written.
-    #[error("cannot write {}: {source}; free some space or choose another folder", path.display())]
+    #[error("cannot write {}: {source}; make room for it, or draw a copy of the folder elsewhere", path.display())]
     Write {
         /// Which.
         path: PathBuf,

@@ -118,9 +118,10 @@ fn run_one(
     display.finish();
     // What was measured before a failure is kept, judged and drawn like any other run; why it
     // failed is told before anything else can fail.
+    let cut_short = why(played.as_ref().err(), stop);
     let failed = played.err().map(Failure::report);
-    let cut_short = failed.is_some() || stop.is_raised();
-    let summary = writer.finish(&about, &scenario.expectations, cut_short).map_err(writing)?;
+    let summary =
+        writer.finish(&about, &scenario.expectations, cut_short.as_deref()).map_err(writing)?;
     show(args, &summary)?;
     let page = draw(folder).map_err(|mut failure| {
         let again =
@@ -136,6 +137,17 @@ fn run_one(
         open_in_browser(&page);
     }
     Ok(failed.unwrap_or(Exit::Good).worst(judge(&summary, stop)))
+}
+
+/// Why a run is not whole, in words for its summary.
+fn why(failed: Option<&Failure>, stop: &Stop) -> Option<String> {
+    let signal = stop.reason().map(|number| match number {
+        1 => "stopped by SIGHUP".to_owned(),
+        2 => "stopped by SIGINT".to_owned(),
+        15 => "stopped by SIGTERM".to_owned(),
+        number => format!("stopped by signal {number}"),
+    });
+    signal.or_else(|| failed.and_then(|failure| failure.lines.first().cloned()))
 }
 
 /// Draws the folder from its files alone, as `lab report` does.

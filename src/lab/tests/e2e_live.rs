@@ -129,9 +129,8 @@ fn a_run_writes_everything_and_every_request_is_accounted_for() {
     }
     assert!(run.resources.iter().any(|row| row.process == "loopback"));
     let served: u64 = variant.backends.iter().map(|backend| backend.requests).sum();
-    // Backends count by arrival, read off at the ends of windows: a reading that comes some
-    // milliseconds late moves a few requests across the edge of the warm-up.
-    assert!(served.abs_diff(c.ok) <= c.ok / 10, "backends served {served} of {} good ones", c.ok);
+    // Cut exactly at the end of the warm-up: what was intended after it arrives after it.
+    assert!(served >= c.ok, "backends served {served} of {} good ones", c.ok);
 }
 
 #[test]
@@ -255,7 +254,9 @@ fn a_child_that_dies_ends_the_run_and_nothing_is_left() {
     assert_eq!(done.code, Some(4), "{done:?}");
     assert!(done.stderr.contains("proxy"), "{}", done.stderr);
     until("the children to go", || started.iter().all(|(pid, _)| !alive(*pid)).then_some(()));
-    assert!(bench.path("out/timeline.csv").exists(), "what was measured is kept");
+    let run = load(&bench.path("out"));
+    assert_eq!(run.summary.verdict, "interrupted", "what was measured is kept");
+    assert!(run.summary.reasons[0].contains("proxy"), "{:?}", run.summary.reasons);
 }
 
 #[test]
@@ -272,6 +273,7 @@ fn an_interrupted_run_keeps_what_it_measured_and_says_so() {
         until("the children to go", || started.iter().all(|(pid, _)| !alive(*pid)).then_some(()));
         let run = load(&bench.path("out"));
         assert_eq!(run.summary.verdict, "interrupted");
+        assert_eq!(run.summary.reasons[0], format!("stopped by SIG{name}"));
         let c = run.summary.variants[0].counts;
         assert!(c.ok > 10, "{c:?}");
         assert_eq!(c.intended, c.ok + c.failed + c.rejected + c.dropped + c.unfinished);

@@ -40,7 +40,7 @@ fn keep_lines(text: &str, count: usize) -> String {
 
 #[test]
 fn a_damaged_folder_is_an_error_with_file_line_and_remedy() {
-    let cases: [(&str, Damage, &str); 16] = [
+    let cases: [(&str, Damage, &str); 18] = [
         (
             "cut between rows",
             |f| edit(f, "timeline.csv", |t| keep_lines(t, 7)),
@@ -100,6 +100,16 @@ fn a_damaged_folder_is_an_error_with_file_line_and_remedy() {
             "a summary of another shape",
             |f| edit(f, "summary.json", |t| t.replacen("\"schema\": 1", "\"schema\": 9", 1)),
             "summary.json: schema 9 is not the one that this lab reads (1)",
+        ),
+        (
+            "a verdict of one's own",
+            |f| edit(f, "summary.json", |t| t.replacen("\"valid\"", "\"great\"", 1)),
+            "summary.json:7: \"great\" is no verdict; one of valid, suspect,",
+        ),
+        (
+            "counters that do not add up",
+            |f| edit(f, "summary.json", |t| t.replacen("\"dropped\": 0", "\"dropped\": 5", 1)),
+            "summary.json:",
         ),
         (
             "half a manifest",

@@ -209,7 +209,7 @@ fn the_manifest_has_every_file_that_lies_there_when_it_is_sealed() {
     let folder = temporary();
     let mut writer = RunWriter::create(folder.path()).expect("new");
     writer.trial(live("default", 1)).expect("writable");
-    writer.finish(&about("live"), &[], false).expect("writable");
+    writer.finish(&about("live"), &[], None).expect("writable");
     Run::load(folder.path()).expect("the report is drawn from the folder before it is sealed");
     for (name, text) in [("charts", "share.svg"), ("logs", "proxy.err")] {
         fs::create_dir(folder.path().join(name)).expect("writable");
@@ -294,7 +294,7 @@ fn the_worst_trial_decides_and_interruption_wins() {
     let mut writer = RunWriter::create(folder.path()).expect("new");
     writer.trial(trial(1, harness(Duration::from_millis(1)))).expect("writable");
     writer.trial(trial(2, harness(Duration::from_millis(300)))).expect("writable");
-    let summary = writer.finish(&about("live"), &[], false).expect("writable");
+    let summary = writer.finish(&about("live"), &[], None).expect("writable");
     assert_eq!(summary.verdict, "suspect");
     assert_eq!(summary.reasons.len(), 1);
     assert!(
@@ -306,16 +306,19 @@ fn the_worst_trial_decides_and_interruption_wins() {
     let mut stopped = recorder("default", 3);
     stopped.interrupted(Time::ZERO + WARMUP + Duration::from_millis(2500));
     writer.trial(stopped.finish()).expect("writable");
-    let summary = writer.finish(&about("live"), &[], true).expect("writable");
+    let summary = writer.finish(&about("live"), &[], Some("stopped by SIGINT")).expect("writable");
     assert_eq!(summary.verdict, "interrupted");
+    assert_eq!(summary.reasons[0], "stopped by SIGINT");
     assert_eq!(
-        summary.reasons[1],
+        summary.reasons[2],
         "default, round 3: interrupted after 2.5 s of the 4 s to be measured"
     );
 
     let folder = temporary();
     let mut writer = RunWriter::create(folder.path()).expect("new");
-    let summary = writer.finish(&about("live"), &[], true).expect("even before the first trial");
+    let summary = writer
+        .finish(&about("live"), &[], Some("stopped by SIGINT"))
+        .expect("even before the first trial");
     writer.seal(&about("live")).expect("writable");
     assert_eq!((summary.verdict.as_str(), summary.variants.len()), ("interrupted", 0));
     Run::load(folder.path()).expect("an empty run is one");
@@ -338,7 +341,7 @@ fn what_the_record_had_to_leave_out_is_an_event() {
         backend: None,
     });
     writer.trial(endless.finish()).expect("writable");
-    let summary = writer.finish(&about("sim"), &[], false).expect("writable");
+    let summary = writer.finish(&about("sim"), &[], None).expect("writable");
     let run = Run::load(folder.path()).expect("whole");
     let last = run.events.last().expect("the crash, and this");
     assert_eq!((last.source.as_str(), last.kind.as_str(), last.t_s), ("lab", "clipped", 4.0));

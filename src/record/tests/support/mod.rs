@@ -155,7 +155,7 @@ pub fn write(folder: &Path, engine: &str) -> Summary {
         expectation("latency.p99", span(2, 4), Some("p2c, 2"), Limit::Below(30.0)),
         expectation("ok", span(0, 4), Some("never played"), Limit::Above(0.0)),
     ];
-    let summary = writer.finish(&about(engine), &expectations, false).expect("writable");
+    let summary = writer.finish(&about(engine), &expectations, None).expect("writable");
     writer.seal(&about(engine)).expect("writable");
     summary
 }
