@@ -40,13 +40,14 @@ pub(crate) static EXPECT: Schema = Schema {
             name: "from",
             kind: Kind::Duration { zero: true },
             presence: Presence::Absent("the end of the warm-up"),
-            summary: "Where the part that counts begins, from the end of the warm-up.",
+            summary: "Where the part that counts begins, from the end of the warm-up; for retries \
+                      and attempts at the edge of a window, as they are counted by windows.",
         },
         Key {
             name: "to",
             kind: Kind::Duration { zero: false },
             presence: Presence::Absent("the end of the last phase"),
-            summary: "Where it ends.",
+            summary: "Where it ends; likewise.",
         },
         Key {
             name: "phase",
