@@ -1,17 +1,15 @@
 //! `[[faults]]`: what goes wrong, when, at which backends. It must not know how a fault is played.
 
+use std::slice;
 use std::time::Duration;
 
 use config::reader::Reader;
 use config::schema::{Key, Kind, Presence, Schema, Tagged};
 use config::value::{format_duration, shown};
-use workload::{Fault, FaultKind, LoadShape};
+use workload::{Fault, FaultKind, FaultPlan, LoadShape, MAX_CHANGES};
 
 use crate::decode::Group;
 use crate::keys::FAULTS;
-
-/// How many beginnings and ends of faults at backends a trial may have.
-const FAULT_CHANGES: usize = 1_000_000;
 
 /// How many groups of backends a message lists.
 const LISTED: usize = 8;
@@ -165,6 +163,14 @@ const FLAP_KEYS: &[Key] = &[
     },
 ];
 
+/// The faults that a scenario can play: the word of each, what it does, and the keys of its own.
+pub fn fault_kinds() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static Key>)> {
+    FAULT.cases.iter().map(|(word, schema)| {
+        let shared = |key: &&Key| !FAULT_KEYS.iter().any(|of_all| of_all.name == key.name);
+        (*word, schema.summary, schema.keys().filter(shared).collect())
+    })
+}
+
 /// Reads all of them; without the backends or the load (which have problems of their own) what
 /// depends on those is not checked.
 pub(crate) fn read_faults(
@@ -179,31 +185,20 @@ pub(crate) fn read_faults(
     }
     let end = shape.map(|shape| shape.phases.iter().map(|phase| phase.duration).sum());
     let mut faults = Vec::new();
-    let mut changes = 0_usize;
+    let mut changes = 0_u64;
     for (word, table) in &tables {
         let Some(fault) = read_fault(word, table, groups, end) else { continue };
-        changes = changes.saturating_add(changes_of(&fault, end.unwrap_or_default()));
-        if changes > FAULT_CHANGES {
-            let message = format!("more than {FAULT_CHANGES} beginnings and ends of faults in all");
+        let more =
+            FaultPlan::size(slice::from_ref(&fault), Duration::ZERO, end.unwrap_or_default());
+        changes = changes.saturating_add(more);
+        if changes > MAX_CHANGES as u64 {
+            let message = format!("more than {MAX_CHANGES} beginnings and ends of faults in all");
             table.problem(if *word == "flap" { "period" } else { "backend" }, message);
             return None;
         }
         faults.push(fault);
     }
     Some(faults)
-}
-
-/// How many beginnings and ends this fault comes to.
-fn changes_of(fault: &Fault, end: Duration) -> usize {
-    let times = match fault.kind {
-        FaultKind::Flap { period, .. } => {
-            let left = end.saturating_sub(fault.at);
-            let length = fault.length.map_or(left, |length| length.min(left));
-            length.as_nanos() / period.as_nanos().max(1) + 1
-        }
-        _ => 1,
-    };
-    usize::try_from(times).unwrap_or(usize::MAX).saturating_mul(2 * fault.backends.len())
 }
 
 fn read_fault(

@@ -12,6 +12,7 @@ pub mod model;
 pub mod parse;
 mod vary;
 
+pub use faults::fault_kinds;
 pub use model::{
     BackendSpec, Engine, Generator, LoadSpec, ProxySpec, Scenario, SubjectKind, Trial, Variant,
 };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use config::schema::Presence;
 use policy::{ParameterValue, Registry};
 use scenario::Overrides;
 
@@ -76,21 +77,19 @@ fn strategies() {
     print(rows);
 }
 
-/// The faults with their keys; the words are those of `workload::FaultKind`.
 fn faults() {
-    let rows = [
-        ("crash", "all connections reset, the listener closed"),
-        ("refuse", "the listener closed, open connections served on"),
-        ("hang", "accepts, answers nothing; work in service stands still until the end"),
-        ("reset", "a connection is reset when a request has been read from it"),
-        ("slow", "requests take `factor` times as long; with health = true probes too"),
-        (
-            "errors",
-            "a `ratio` of the requests gets `status` after `after`; health = true: probes too",
-        ),
-        ("flap", "crashes every `period`, for `duty` of it"),
-    ];
-    print(rows.iter().map(|(name, what)| vec![(*name).into(), (*what).into()]).collect());
+    let mut rows = Vec::new();
+    for (word, summary, keys) in scenario::fault_kinds() {
+        rows.push(vec![word.to_owned(), summary.to_owned()]);
+        for key in keys {
+            let value = match key.presence {
+                Presence::Default(value) => format!(" = {value}"),
+                _ => String::new(),
+            };
+            rows.push(vec![format!("  {}{value}", key.name), key.summary.to_owned()]);
+        }
+    }
+    print(rows);
 }
 
 fn runs() -> Result<(), Failure> {

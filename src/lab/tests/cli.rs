@@ -234,7 +234,9 @@ fn lists_come_from_what_there_is() {
         assert!(strategies.stdout.contains(entry.name), "{}", entry.name);
     }
     let faults = bench.run(&["list", "faults"]);
-    assert!(faults.stdout.contains("crash") && faults.stdout.contains("flap"));
+    for word in ["crash", "refuse", "hang", "reset", "slow", "factor", "errors", "flap", "duty"] {
+        assert!(faults.stdout.contains(word), "{word}");
+    }
     let scenarios = bench.run(&["list", "scenarios"]);
     assert_eq!(scenarios.code, Some(3), "there is no scenarios folder here");
 }
