@@ -38,8 +38,19 @@ pub struct RequestMeta {
     pub id: RequestId,
     /// Whether sending it twice has the effect of sending it once (RFC 9110 §9.2.2).
     pub idempotent: bool,
-    /// The hash of the key that the settings asked for (header, cookie, address, path), if any.
+    /// The hash of the key that the strategy asked for (header, cookie, address, path), if any.
     pub key: Option<u64>,
+    /// The hash of the key that the rate limit asked for, if any.
+    pub limit_key: Option<u64>,
+    /// What a sticky cookie says of the backend that its client was at, if it has one.
+    pub pin: Option<u64>,
+}
+
+impl RequestMeta {
+    /// A request of which nothing else is known.
+    pub const fn new(id: RequestId, idempotent: bool) -> Self {
+        Self { id, idempotent, key: None, limit_key: None, pin: None }
+    }
 }
 
 /// How much of a request had been written to the backend when its attempt failed.

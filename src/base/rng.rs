@@ -30,9 +30,14 @@ pub const fn mix(a: u64, b: u64) -> u64 {
     )
 }
 
-/// A stable hash of a text (FNV-1a, 64 bits, finalised), the same on every platform and version.
+/// A stable hash of a text, the same on every platform and version.
 pub const fn hash_text(text: &str) -> u64 {
-    let bytes = text.as_bytes();
+    hash_bytes(text.as_bytes())
+}
+
+/// A stable hash of bytes: FNV-1a with 64 bits (Fowler, Noll, Vo), finalised, because without that
+/// the upper bits of short texts hardly differ.
+pub const fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut i = 0;
     while i < bytes.len() {

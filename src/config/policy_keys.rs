@@ -179,7 +179,12 @@ pub fn read(r: &Reader<'_>, registry: &Registry) -> Option<Settings> {
     let health = optional(r, "health", read_health);
     let retry = optional(r, "retry", read_retry);
     let timeout = r.table_or_empty("timeout").and_then(|r| read_timeout(&r));
-    Some(Settings { strategy: strategy?, health: health?, retry: retry?, timeout: timeout? })
+    Some(Settings {
+        health: health?,
+        retry: retry?,
+        timeout: timeout?,
+        ..Settings::plain(strategy?)
+    })
 }
 
 /// `None` within when the table is absent: that part is off.
@@ -206,6 +211,7 @@ fn read_health(r: &Reader<'_>) -> Option<HealthSettings> {
         rise: rise?,
         jitter: jitter?,
         remove_after: remove_after?,
+        ..HealthSettings::default()
     })
 }
 
@@ -218,13 +224,19 @@ fn read_retry(r: &Reader<'_>) -> Option<RetrySettings> {
         budget: budget?,
         budget_min: budget_min?,
         statuses: statuses.filter_map(|status| u16::try_from(status).ok()).collect(),
+        ..RetrySettings::default()
     })
 }
 
 fn read_timeout(r: &Reader<'_>) -> Option<TimeoutSettings> {
     let connect = r.duration("connect");
     let (attempt, total) = (r.duration_or_off("attempt"), r.duration_or_off("total"));
-    Some(TimeoutSettings { connect: connect?, attempt: attempt?, total: total? })
+    Some(TimeoutSettings {
+        connect: connect?,
+        attempt: attempt?,
+        total: total?,
+        ..TimeoutSettings::default()
+    })
 }
 
 fn read_strategy(r: &Reader<'_>, registry: &Registry) -> Option<Choice> {
@@ -295,7 +307,10 @@ fn parameter(node: &Node) -> Option<ParameterValue> {
         Value::Whole(whole, _) => i64::try_from(*whole).ok().map(ParameterValue::Integer),
         Value::Number(..) => number_of(node).map(ParameterValue::Number),
         Value::Flag(flag) => Some(ParameterValue::Flag(*flag)),
-        Value::Text(text) => parse_duration(text).ok().map(ParameterValue::Duration),
+        Value::Text(text) => Some(match parse_duration(text) {
+            Ok(duration) => ParameterValue::Duration(duration),
+            Err(_) => ParameterValue::Text(text.clone().into()),
+        }),
         _ => None,
     }
 }
@@ -309,6 +324,7 @@ pub fn strategy_to_toml(choice: &Choice) -> String {
             ParameterValue::Number(number) => format!("{number:?}"),
             ParameterValue::Flag(flag) => flag.to_string(),
             ParameterValue::Duration(duration) => quote(&format_duration(*duration)),
+            ParameterValue::Key(_) | ParameterValue::Text(_) => quote(&value.to_string()),
         };
         write!(text, ", {name} = {value}").expect("writing to a string cannot fail");
     }

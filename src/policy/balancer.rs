@@ -4,6 +4,7 @@
 //! Call a `handle_*`, then drain [`Balancer::poll_output`] until it is empty, then arm a timer for
 //! [`Balancer::poll_timeout`] and call [`Balancer::handle_timeout`] when it is due.
 
+mod consult;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use base::{AttemptId, BackendId, Key, ProbeId, RequestId, RequestMeta, Rng, Slab, Time};
 
+use self::consult::Consultation;
 use self::upkeep::valid_weight;
 use crate::event::EventKind;
 use crate::message::{
@@ -20,7 +22,7 @@ use crate::pool::{Candidate, Pool};
 use crate::probe::Schedule;
 use crate::retry::{Budget, Denials, may_repeat};
 use crate::settings::Settings;
-use crate::strategy::Strategy;
+use crate::strategy::{Observation, Seen, Strategy};
 
 /// A request with at least one attempt that has not ended.
 #[derive(Debug)]
@@ -52,8 +54,8 @@ struct Running {
 pub struct Balancer {
     settings: Settings,
     strategy: Box<dyn Strategy>,
-    /// The strategy has not been told of the pool.
-    strategy_is_new: bool,
+    /// What the strategy asked for beside picks.
+    consultation: Consultation,
     strategy_rng: Rng,
     pool: Pool,
     schedule: Option<Schedule>,
@@ -73,7 +75,7 @@ impl Balancer {
     pub fn new(settings: Settings, rng: &Rng) -> Self {
         Self {
             strategy: settings.strategy.build(),
-            strategy_is_new: true,
+            consultation: Consultation::default(),
             strategy_rng: rng.fork("strategy"),
             pool: Pool::new(),
             schedule: settings.health.clone().map(|h| Schedule::new(h, rng.fork("probes"))),
@@ -94,7 +96,7 @@ impl Balancer {
         let Some(candidates) = self.pool.candidates() else {
             return Verdict::Reject(Reject::NoBackend);
         };
-        let backend = self.strategy.pick(&request, &candidates, &mut self.strategy_rng);
+        let backend = self.strategy.pick(now, &request, &candidates, &mut self.strategy_rng);
         if self.settings.retry.is_some() {
             self.budget.count_request(now);
         }
@@ -129,6 +131,11 @@ impl Balancer {
         if failed {
             self.pool.attempt_failed(backend);
         }
+        self.strategy.observed(
+            now,
+            backend,
+            Observation { after: now.since(began), seen: seen(&head) },
+        );
         match head {
             // Whatever it says, it is a sign of life.
             Head::Status { .. } => self.is_alive(now, backend),
@@ -145,13 +152,14 @@ impl Balancer {
     ///
     /// # Panics
     /// When the attempt has ended before: the shell has lost count.
-    pub fn handle_end(&mut self, _now: Time, attempt: AttemptId, end: End) {
+    pub fn handle_end(&mut self, now: Time, attempt: AttemptId, end: End) {
         let running =
             self.attempts.remove(Key::unpack(attempt.0)).expect("an attempt ends exactly once");
-        self.pool.attempt_ended(running.backend);
-        if end == End::UpstreamBroke && !running.failed {
+        let broke = end == End::UpstreamBroke && !running.failed;
+        if broke {
             self.pool.attempt_failed(running.backend);
         }
+        self.conclude(now, &running, broke);
         let request = self.requests.get_mut(running.request).expect("kept while attempts run");
         request.running -= 1;
         if request.running == 0 {
@@ -166,6 +174,9 @@ impl Balancer {
     /// A probe was answered, or not. A report that comes after the balancer has given the probe up
     /// is ignored.
     pub fn handle_probe(&mut self, now: Time, probe: ProbeId, result: ProbeResult) {
+        if consult::is_load_probe(probe) {
+            return self.judge_load(now, probe, &result);
+        }
         let Some(schedule) = &mut self.schedule else { return };
         if let Some(backend) = schedule.end(probe) {
             self.judge_probe(now, backend, result);
@@ -205,7 +216,7 @@ impl Balancer {
             }
             Command::Strategy(choice) => {
                 self.strategy = choice.build();
-                self.strategy_is_new = true;
+                self.consultation.begin_anew();
                 self.report(now, None, EventKind::StrategyChanged { to: choice.name().into() });
                 self.settings.strategy = choice;
             }
@@ -255,17 +266,10 @@ impl Balancer {
 
 /// What becomes of requests.
 impl Balancer {
-    /// Lets candidates and strategy follow the changes since the last pick.
-    fn refresh(&mut self) {
-        if self.pool.refresh() || self.strategy_is_new {
-            self.strategy_is_new = false;
-            self.strategy.pool_changed(&self.pool, &mut self.strategy_rng);
-        }
-    }
-
     fn begin_attempt(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
         assert!(self.pool.is_candidate(backend), "the strategy picked what is no candidate");
         self.pool.attempt_began(backend);
+        self.ask_for_load(now);
         let request = self.requests.get_mut(key).expect("an attempt is for a present request");
         request.number += 1;
         request.running += 1;
@@ -289,6 +293,7 @@ impl Balancer {
             head_by,
             head_within,
             body_by,
+            quota: None,
         }
     }
 
@@ -324,7 +329,7 @@ impl Balancer {
         self.retries += 1;
         let tried = &self.requests.get(key).expect("kept while attempts run").tried;
         let candidates = self.pool.candidates_but(tried, &mut self.scratch)?;
-        let backend = self.strategy.pick(&meta, &candidates, &mut self.strategy_rng);
+        let backend = self.strategy.pick(now, &meta, &candidates, &mut self.strategy_rng);
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         Some(self.begin_attempt(now, key, backend))
     }
@@ -333,5 +338,17 @@ impl Balancer {
         if let Some(kind) = self.denials.report(now) {
             self.report(now, None, kind);
         }
+    }
+}
+
+/// What a head shows of its backend. A 429 is no failure of the backend, but who answers it fast
+/// shall not look fast.
+fn seen(head: &Head) -> Seen {
+    match *head {
+        Head::Status { status, retry_after, .. } if status >= 500 || status == 429 => {
+            Seen::Failure { retry_after }
+        }
+        Head::Status { .. } => Seen::Answer,
+        Head::Failed { .. } => Seen::Failure { retry_after: None },
     }
 }

@@ -12,14 +12,19 @@ mod probe;
 mod retry;
 pub mod settings;
 pub mod strategy;
+mod work;
 
 pub use balancer::Balancer;
 pub use event::{Event, EventKind};
 pub use message::{
-    Attempt, Command, CommandError, End, Head, Next, Output, Probe, ProbeResult, Reject, Verdict,
+    Attempt, Command, CommandError, End, Head, Load, Next, Output, Probe, ProbeKind, ProbeResult,
+    Quota, Reject, Verdict,
 };
 pub use pool::{BackendStatus, Pool, State};
 pub use settings::{
-    Choice, HealthSettings, ParameterValue, RetrySettings, Settings, TimeoutSettings,
+    AdaptiveSettings, CheckKind, Choice, EjectionSettings, HealthSettings, HedgingSettings,
+    KeySource, KeyedRate, LimitSettings, PanicSettings, ParameterValue, QueueSettings, Rate,
+    RateSettings, RetrySettings, Settings, SlowStartSettings, TimeoutSettings, hash_key, pin_of,
 };
 pub use strategy::{Candidates, ChoiceError, Entry, Parameter, Registry, Strategy};
+pub use work::{Built, Work};

@@ -7,6 +7,7 @@ use base::{AttemptId, BackendId, FailureKind, ProbeId, RequestId, Sent, Time};
 
 use crate::event::Event;
 use crate::settings::Choice;
+use crate::work::Work;
 
 /// One sending of a request to one backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,21 @@ pub struct Attempt {
     pub head_within: Duration,
     /// The answer's last byte must be there by then ([`Time::MAX`]: no limit).
     pub body_by: Time,
+    /// What is left of the rate limit that is nearest to its end, where there is one.
+    pub quota: Option<Quota>,
+}
+
+/// What is left of a rate limit: the numbers of the RateLimit header fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// The most requests at once: what the bucket holds.
+    pub limit: u32,
+    /// In what time an empty bucket fills.
+    pub window: Duration,
+    /// Requests that may come at once now.
+    pub remaining: u32,
+    /// Until one more may come than now; zero with the bucket full.
+    pub reset: Duration,
 }
 
 impl Attempt {
@@ -43,8 +59,14 @@ impl Attempt {
 pub enum Reject {
     /// No backend is ready. 503.
     NoBackend,
-    /// A limit or a full queue. 503 or 429; of later issues.
-    Limited,
+    /// More requests than the rate allows; when one may come is [`Quota::reset`]. 429.
+    RateLimited(Quota),
+    /// As many are in flight as the adaptive limit allows, and nothing may wait. 503.
+    Overloaded,
+    /// No backend has room, and the queue is full or absent. 503.
+    QueueFull,
+    /// It waited in the queue for as long as a request may. 503.
+    QueueTimeout,
 }
 
 /// What to do with a new request.
@@ -68,6 +90,8 @@ pub enum Head {
         status: u16,
         /// The shell can send the whole request again.
         replayable: bool,
+        /// The answer's Retry-After, if it has one.
+        retry_after: Option<Duration>,
     },
     /// None: the attempt failed.
     Failed {
@@ -90,7 +114,9 @@ pub enum Next {
     Deliver,
     /// Drop this attempt (its [`crate::Balancer::handle_end`] still follows) and send this one.
     Retry(Attempt),
-    /// Drop this attempt; the next one comes as an [`Output::Send`] after a backoff.
+    /// Drop this attempt (its [`crate::Balancer::handle_end`] still follows). The request is not
+    /// over: another attempt of it is out, or an [`Output::Send`] follows after a backoff (or
+    /// an [`Output::Reject`], when nobody is left to send it to).
     Later,
     /// Tell the client of the failure.
     GiveUp,
@@ -117,10 +143,31 @@ pub struct Probe {
     pub id: ProbeId,
     /// Whom.
     pub backend: BackendId,
-    /// What to ask for ([`crate::HealthSettings::path`]).
-    pub path: String,
+    /// What to do.
+    pub kind: ProbeKind,
     /// No answer by then is a failure, which the shell reports.
     pub deadline: Time,
+}
+
+/// What a probe is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// A GET of this path.
+    Http(String),
+    /// To open a connection; the status of the result is then 0.
+    Tcp,
+    /// A GET of this path, asked by the strategy: its answer may tell the backend's load.
+    Load(String),
+}
+
+/// The load that a backend tells of itself: in HTTP the fields `X-In-Flight` and
+/// `X-Estimated-Latency`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Requests that it is working on.
+    pub in_flight: u32,
+    /// How long it believes that one takes at this load; zero: it cannot tell.
+    pub latency: Duration,
 }
 
 /// What came of a probe; whether that is a pass is the balancer's to say.
@@ -132,6 +179,8 @@ pub enum ProbeResult {
         status: u16,
         /// From the probe's start to the answer.
         after: Duration,
+        /// The load that it told.
+        load: Option<Load>,
     },
     /// No answer in time; why, for people: "connection refused", "timeout".
     Failed(String),
@@ -141,14 +190,17 @@ pub enum ProbeResult {
 }
 
 /// What a balancer wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Output {
-    /// Send a waiting request.
+    /// Send a waiting request, or one that is out already for a second time: a hedge.
     Send(Attempt),
     /// Refuse a waiting request.
     Reject(RequestId, Reject),
-    /// Break off a running attempt.
+    /// Break off a running attempt, because another of its request was faster; its
+    /// [`crate::Balancer::handle_end`] follows.
     Abort(AttemptId),
+    /// Do this without the lock and give the result to [`crate::Balancer::handle_built`].
+    Build(Work),
     /// Send a probe and report with [`crate::Balancer::handle_probe`].
     Probe(Probe),
     /// Tell whoever listens.

@@ -15,6 +15,8 @@ pub enum State {
     Ready,
     /// Failed its checks.
     Down,
+    /// Failed its requests; it comes back by itself.
+    Ejected,
     /// Asked to take no new requests.
     Draining,
 }
@@ -26,6 +28,7 @@ impl State {
             Self::Checking => "checking",
             Self::Ready => "ready",
             Self::Down => "down",
+            Self::Ejected => "ejected",
             Self::Draining => "draining",
         }
     }
@@ -288,14 +291,14 @@ impl Pool {
 
     /// Whether this backend is one of all candidates.
     pub(crate) fn is_candidate(&self, id: BackendId) -> bool {
-        self.place(id).is_some()
+        self.place_of(id).is_some()
     }
 
     pub(crate) fn has_candidates(&self) -> bool {
         !self.candidates.is_empty()
     }
 
-    fn place(&self, id: BackendId) -> Option<usize> {
+    pub(crate) fn place_of(&self, id: BackendId) -> Option<usize> {
         let place = *self.places.get(id.slot as usize)? as usize;
         // The generation is compared too: the slot may have another tenant by now.
         (self.candidates.get(place)?.id == id).then_some(place)
@@ -306,7 +309,7 @@ impl Pool {
         let backend = self.get_mut(id).expect("a pick is checked before it is sent");
         backend.attempts += 1;
         backend.in_flight += 1;
-        if let Some(place) = self.place(id) {
+        if let Some(place) = self.place_of(id) {
             self.candidates[place].in_flight += 1;
         }
     }
@@ -315,7 +318,7 @@ impl Pool {
     pub(crate) fn attempt_ended(&mut self, id: BackendId) {
         let Some(backend) = self.get_mut(id) else { return };
         backend.in_flight -= 1;
-        if let Some(place) = self.place(id) {
+        if let Some(place) = self.place_of(id) {
             self.candidates[place].in_flight -= 1;
         }
     }

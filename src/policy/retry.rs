@@ -16,7 +16,7 @@ pub(crate) fn may_repeat(settings: &RetrySettings, idempotent: bool, head: &Head
     match *head {
         Head::Failed { sent: Sent::Nothing, .. } => true,
         Head::Failed { replayable, .. } => idempotent && replayable,
-        Head::Status { status, replayable } => {
+        Head::Status { status, replayable, .. } => {
             idempotent && replayable && settings.statuses.contains(&status)
         }
     }
@@ -155,7 +155,7 @@ mod tests {
         let settings = RetrySettings::default();
         let failed =
             |error, sent, replayable| Head::Failed { error, sent, reused: false, replayable };
-        let status = |status, replayable| Head::Status { status, replayable };
+        let status = |status, replayable| Head::Status { status, replayable, retry_after: None };
         for (idempotent, head, expected) in [
             // Nothing was sent: always.
             (false, failed(Connect, Sent::Nothing, false), true),

@@ -261,9 +261,10 @@ fn parameter(value: &Value) -> Option<ParameterValue> {
             .as_i64()
             .map(ParameterValue::Integer)
             .or_else(|| number.as_f64().map(ParameterValue::Number)),
-        Value::String(text) => {
-            config::value::parse_duration(text).ok().map(ParameterValue::Duration)
-        }
+        Value::String(text) => Some(match config::value::parse_duration(text) {
+            Ok(duration) => ParameterValue::Duration(duration),
+            Err(_) => ParameterValue::Text(text.clone().into()),
+        }),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

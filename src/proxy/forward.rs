@@ -95,7 +95,7 @@ pub(crate) async fn forward(
     }
     let (head, body) = request.into_parts();
     let idempotent = head.method.is_idempotent();
-    let meta = RequestMeta { id: worker.request_id(), idempotent, key: None };
+    let meta = RequestMeta::new(worker.request_id(), idempotent);
     let (clock, keep_copy) = (worker.shared.clock, idempotent && worker.shared.may_retry);
     let mut parcel = Parcel::new(head, body, client, clock, keep_copy);
     let mut deadline = client.deadline.take().unwrap_or_else(|| Deadline::new(clock));
@@ -104,7 +104,10 @@ pub(crate) async fn forward(
         Err(Reject::NoBackend) => {
             return say(StatusCode::SERVICE_UNAVAILABLE, "no backend is in service");
         }
-        Err(Reject::Limited) => {
+        Err(Reject::RateLimited(_)) => {
+            return say(StatusCode::TOO_MANY_REQUESTS, "more requests than the rate allows");
+        }
+        Err(Reject::Overloaded | Reject::QueueFull | Reject::QueueTimeout) => {
             return say(StatusCode::SERVICE_UNAVAILABLE, "too many requests are waiting");
         }
     };
@@ -115,7 +118,7 @@ pub(crate) async fn forward(
             Ok((response, wire)) => {
                 let status = response.status().as_u16();
                 let replayable = parcel.is_replayable();
-                (Ok((response, wire)), Head::Status { status, replayable })
+                (Ok((response, wire)), Head::Status { status, replayable, retry_after: None })
             }
             Err(Failed::Upstream { error, sent, reused }) => {
                 let replayable = parcel.is_replayable();

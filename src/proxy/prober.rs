@@ -12,7 +12,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use policy::{Probe, ProbeResult};
+use policy::{Probe, ProbeKind, ProbeResult};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>, probe: Probe) {
     let deadline = instant(shared.clock, probe.deadline);
     let result = match shared.address(probe.backend) {
         None => ProbeResult::Failed("removed".into()),
-        Some(address) => match timeout_at(deadline, ask(address, &probe.path)).await {
+        Some(address) => match timeout_at(deadline, ask(address, &probe.kind)).await {
             Err(_) => {
                 let waited = shared.clock.now().since(began);
                 ProbeResult::Failed(format!("timeout after {waited:.1?}"))
@@ -39,6 +39,7 @@ pub(crate) async fn run(shared: Arc<Shared>, probe: Probe) {
             Ok(Ok(status)) => ProbeResult::Status {
                 status: status.as_u16(),
                 after: shared.clock.now().since(began),
+                load: None,
             },
         },
     };
@@ -52,9 +53,13 @@ fn unconnected(error: &io::Error) -> ProbeResult {
     }
 }
 
-async fn ask(address: SocketAddr, path: &str) -> Result<StatusCode, ProbeResult> {
+async fn ask(address: SocketAddr, kind: &ProbeKind) -> Result<StatusCode, ProbeResult> {
     let failed = |error: hyper::Error| ProbeResult::Failed(error.to_string());
     let stream = TcpStream::connect(address).await.map_err(|e| unconnected(&e))?;
+    let path = match kind {
+        ProbeKind::Tcp => return Ok(StatusCode::OK),
+        ProbeKind::Http(path) | ProbeKind::Load(path) => path.as_str(),
+    };
     // Only latency is at stake, so a refusal is not worth a failed probe.
     let _ = stream.set_nodelay(true);
     let request = Request::get(path)

@@ -200,6 +200,13 @@ impl Shared {
             Output::Probe(probe) => {
                 self.control.spawn(prober::run(Arc::clone(self), probe));
             }
+            Output::Build(work) => {
+                let shared = Arc::clone(self);
+                self.control.spawn_blocking(move || {
+                    let built = work.run();
+                    shared.decide(|state, now| state.balancer.handle_built(now, built));
+                });
+            }
             // See `settle`.
             Output::Send(_) | Output::Reject(..) | Output::Abort(_) => {}
         }
@@ -214,7 +221,7 @@ impl Shared {
             // until then it is refused, which is right for a queue of no length.
             Verdict::Wait(id) => {
                 state.balancer.handle_cancel(now, id);
-                Err(Reject::Limited)
+                Err(Reject::QueueFull)
             }
         })
     }
@@ -353,7 +360,7 @@ fn settle(state: &mut State, now: Time, output: Output) -> Option<Output> {
         }
         // Nobody waits; and no setting of today hedges, so no attempt has a rival that won.
         Output::Reject(..) | Output::Abort(_) => None,
-        Output::Probe(_) | Output::Event(_) => Some(output),
+        Output::Probe(_) | Output::Event(_) | Output::Build(_) => Some(output),
     }
 }
 

@@ -50,7 +50,7 @@ impl Client {
 
     /// All that a policy may know of a request.
     pub(crate) const fn meta(&self, arrival: Arrival) -> RequestMeta {
-        RequestMeta { id: RequestId(arrival.request), idempotent: self.idempotent, key: None }
+        RequestMeta::new(RequestId(arrival.request), self.idempotent)
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Open> {

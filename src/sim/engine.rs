@@ -161,7 +161,9 @@ impl<'a> Engine<'a> {
     fn begin(&mut self) {
         while let Some(output) = self.subject.poll_output() {
             // What the balancer says of this is no part of the run: live it happens before it.
-            if let Output::Probe(probe) = output {
+            if let Output::Build(work) = output {
+                self.subject.built(Time::ZERO, work.run());
+            } else if let Output::Probe(probe) = output {
                 let backend = probe.backend.slot as usize;
                 let found = match self.servers[backend].behaviour.health() {
                     HealthAnswer::Status(status, _) => Found::Status(status),

@@ -78,7 +78,8 @@ impl Subject {
         match self {
             Self::Lab { balancer, .. } => match balancer.handle_request(now, meta) {
                 Verdict::Send(attempt) => Step::Send(attempt.into()),
-                Verdict::Reject(Reject::NoBackend | Reject::Limited) => own_answer(503),
+                Verdict::Reject(Reject::RateLimited(_)) => own_answer(429),
+                Verdict::Reject(_) => own_answer(503),
                 Verdict::Wait(_) => unreachable!("queues are of a later issue"),
             },
             Self::Direct { next, backends } => {
@@ -100,12 +101,15 @@ impl Subject {
         let answer = Step::End(Outcome::of_status(status), Some(status));
         let (Self::Lab { balancer, .. }, Some(id)) = (self, order.id) else { return answer };
         // Simulated requests have no body that could not be sent again.
-        let (next, end) =
-            match balancer.handle_head(now, id, Head::Status { status, replayable: true }) {
-                Next::Retry(attempt) => (Step::Send(attempt.into()), End::Aborted),
-                Next::Deliver | Next::GiveUp => (answer, End::Complete),
-                Next::Later => unreachable!("backoffs are of a later issue"),
-            };
+        let (next, end) = match balancer.handle_head(
+            now,
+            id,
+            Head::Status { status, replayable: true, retry_after: None },
+        ) {
+            Next::Retry(attempt) => (Step::Send(attempt.into()), End::Aborted),
+            Next::Deliver | Next::GiveUp => (answer, End::Complete),
+            Next::Later => unreachable!("backoffs are of a later issue"),
+        };
         balancer.handle_end(now, id, end);
         next
     }
@@ -146,6 +150,12 @@ impl Subject {
     pub(crate) fn probed(&mut self, now: Time, probe: base::ProbeId, result: ProbeResult) {
         if let Self::Lab { balancer, .. } = self {
             balancer.handle_probe(now, probe, result);
+        }
+    }
+
+    pub(crate) fn built(&mut self, now: Time, built: policy::Built) {
+        if let Self::Lab { balancer, .. } = self {
+            balancer.handle_built(now, built);
         }
     }
 

@@ -99,6 +99,7 @@ fn health() -> impl Strategy<Value = HealthSettings> {
             rise,
             jitter,
             remove_after,
+            ..HealthSettings::default()
         },
     )
 }
@@ -110,6 +111,7 @@ fn retry() -> impl Strategy<Value = RetrySettings> {
             budget,
             budget_min,
             statuses,
+            ..RetrySettings::default()
         },
     )
 }
@@ -119,12 +121,14 @@ fn settings() -> impl Strategy<Value = Settings> {
     let timeout = (duration(), option::of(duration()), option::of(duration()));
     (0..strategies, option::of(health()), option::of(retry()), timeout).prop_map(
         |(strategy, health, retry, (connect, attempt, total))| Settings {
-            strategy: Registry::standard().entries()[strategy]
-                .choose(&std::collections::BTreeMap::new())
-                .expect("defaults are valid"),
             health,
             retry,
-            timeout: TimeoutSettings { connect, attempt, total },
+            timeout: TimeoutSettings { connect, attempt, total, ..TimeoutSettings::default() },
+            ..Settings::plain(
+                Registry::standard().entries()[strategy]
+                    .choose(&std::collections::BTreeMap::new())
+                    .expect("defaults are valid"),
+            )
         },
     )
 }

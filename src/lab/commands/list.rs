@@ -62,11 +62,9 @@ fn strategies() {
     for entry in Registry::standard().entries() {
         rows.push(vec![entry.name.to_owned(), entry.summary.to_owned()]);
         for parameter in entry.parameters {
-            let default = match parameter.default {
-                ParameterValue::Integer(value) => value.to_string(),
-                ParameterValue::Number(value) => value.to_string(),
-                ParameterValue::Flag(value) => value.to_string(),
+            let default = match &parameter.default {
                 ParameterValue::Duration(value) => format!("{value:?}"),
+                other => other.to_string(),
             };
             rows.push(vec![
                 format!("  {} = {default}", parameter.name),

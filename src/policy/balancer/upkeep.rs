@@ -6,7 +6,7 @@ use base::{BackendId, FailureKind, Time};
 use super::Balancer;
 use crate::event::{Event, EventKind};
 use crate::health::Check;
-use crate::message::{CommandError, Output, Probe, ProbeResult};
+use crate::message::{CommandError, Output, Probe, ProbeKind, ProbeResult};
 
 /// The largest weight: with it a cross product of weight and in-flight count stays below 2⁴⁸.
 const MAX_WEIGHT: u32 = 65_536;
@@ -74,7 +74,7 @@ impl Balancer {
         let Some(backend) = self.pool.get_mut(id) else { return };
         let Some(check) = backend.check.as_mut() else { return };
         let (passed, words) = match result {
-            ProbeResult::Status { status, after } if (200..300).contains(&status) => {
+            ProbeResult::Status { status, after, .. } if (200..300).contains(&status) => {
                 (true, format!("{status} in {:.1} ms", after.as_secs_f64() * 1e3))
             }
             ProbeResult::Status { status, .. } => (false, format!("status {status}")),
@@ -118,8 +118,8 @@ impl Balancer {
         let begun = schedule.begin_if_due(now, id);
         schedule.arm(id, silent_at);
         if let (Some((probe, deadline)), Some(health)) = (begun, &self.settings.health) {
-            let path = health.path.clone();
-            self.outputs.push_back(Output::Probe(Probe { id: probe, backend: id, path, deadline }));
+            let kind = ProbeKind::Http(health.path.clone());
+            self.outputs.push_back(Output::Probe(Probe { id: probe, backend: id, kind, deadline }));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Least requests: a scan for the smallest in-flight count per weight. It must not keep state.
 
-use base::{BackendId, RequestMeta, Rng};
+use base::{BackendId, RequestMeta, Rng, Time};
 
 use super::{Candidates, Entry, Strategy, is_less_loaded};
 
@@ -17,6 +17,7 @@ struct LeastRequest;
 impl Strategy for LeastRequest {
     fn pick(
         &mut self,
+        _now: Time,
         _request: &RequestMeta,
         candidates: &Candidates<'_>,
         rng: &mut Rng,

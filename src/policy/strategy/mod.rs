@@ -4,14 +4,21 @@
 mod alias;
 pub mod least_request;
 pub mod p2c;
+mod per_backend;
 pub mod random;
 mod registry;
 pub mod round_robin;
 
-use base::{BackendId, RequestMeta, Rng};
+use std::any::Any;
+use std::time::Duration;
 
+use base::{BackendId, RequestMeta, Rng, Time};
+
+pub use self::per_backend::PerBackend;
 pub use self::registry::{ChoiceError, Entry, Parameter, Registry};
+use crate::message::Load;
 use crate::pool::{Candidate, Pool};
+pub use crate::work::Job;
 
 /// The backends that may be picked, never empty: a dense list that the pool keeps on change.
 /// Load is read only through it.
@@ -52,6 +59,19 @@ impl<'a> Candidates<'a> {
         self.entries[index].in_flight
     }
 
+    /// Where this backend stands among them, if it does.
+    pub fn find(&self, id: BackendId) -> Option<usize> {
+        if self.is_whole() {
+            return self.pool.place_of(id);
+        }
+        self.entries.iter().position(|candidate| candidate.id == id)
+    }
+
+    /// The name at `index`.
+    pub fn name(&self, index: usize) -> &str {
+        self.pool.get(self.entries[index].id).map_or("", |backend| &backend.name)
+    }
+
     /// Whether this backend is among them.
     pub fn contains(&self, id: BackendId) -> bool {
         self.pool.is_candidate(id) && !self.excluded.contains(&id)
@@ -72,19 +92,110 @@ fn is_less_loaded(candidates: &Candidates<'_>, a: usize, b: usize) -> bool {
     load(a, b) < load(b, a)
 }
 
+/// What an attempt showed of its backend, once its head or its failure was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// From the attempt's start, connecting included.
+    pub after: Duration,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// What was seen of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A head that is no failure.
+    Answer,
+    /// A failure: none, or a status of 500 or more, or 429; with its Retry-After.
+    Failure {
+        /// How long the backend asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// Nothing until the client left, or another attempt was faster: it took at least so long.
+    Nothing,
+}
+
+/// A question to a backend for its load, asked by a strategy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadProbe {
+    /// Whom.
+    pub backend: BackendId,
+    /// The path of a GET.
+    pub path: String,
+    /// How long the answer may take.
+    pub within: Duration,
+}
+
 /// A rule that picks one of the candidates.
 pub trait Strategy: Send {
     /// Picks one of `candidates`.
     fn pick(
         &mut self,
+        now: Time,
         request: &RequestMeta,
         candidates: &Candidates<'_>,
         rng: &mut Rng,
     ) -> BackendId;
 
-    /// The candidates or their weights changed since the last pick: rebuild tables here, off the
-    /// hot path. Called before the first pick and before the next one after a change.
-    fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) {
+    /// The candidates or their weights changed since the last pick. Called before the first pick
+    /// and before the next one after a change. Tables that take more than some microseconds to
+    /// make are asked for as a [`Job`] and come back through [`Strategy::built`]; until then, and
+    /// for good if the pool changes again before, the old ones have to do.
+    fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) -> Option<Job> {
         let _ = (pool, rng);
+        None
+    }
+
+    /// The result of the latest job.
+    fn built(&mut self, result: Box<dyn Any + Send>) {
+        let _ = result;
+    }
+
+    /// An attempt showed something of its backend, which may be gone. Once per attempt; once more,
+    /// as a failure, when an answer breaks off after its head.
+    fn observed(&mut self, now: Time, backend: BackendId, observation: Observation) {
+        let _ = (now, backend, observation);
+    }
+
+    /// An attempt ended, and its backend has so many left. Not for backends that are gone.
+    fn ended(&mut self, backend: BackendId, in_flight: u32) {
+        let _ = (backend, in_flight);
+    }
+
+    /// A load probe was answered: how long that took, and what the backend told; `None`, when no
+    /// answer came.
+    fn load_reported(&mut self, now: Time, backend: BackendId, report: Option<LoadReport>) {
+        let _ = (now, backend, report);
+    }
+
+    /// The next backend to ask for its load; asked after every pick, until `None`. At most
+    /// [`MAX_LOAD_PROBES`] are out at once, and what is asked beyond them is dropped.
+    fn poll_load_probe(&mut self) -> Option<LoadProbe> {
+        None
+    }
+
+    /// How the candidate at `index` stands with this request: the lower, the likelier it is
+    /// picked. For people who ask why; `None` where the rule has no such number.
+    fn score(
+        &self,
+        now: Time,
+        request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        index: usize,
+    ) -> Option<f64> {
+        let _ = (now, request, candidates, index);
+        None
     }
 }
+
+/// The answer to a load probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadReport {
+    /// From the probe's start to its answer.
+    pub after: Duration,
+    /// What the backend told of itself, if it did.
+    pub load: Option<Load>,
+}
+
+/// The most load probes of a balancer that are out at once.
+pub const MAX_LOAD_PROBES: usize = 1024;

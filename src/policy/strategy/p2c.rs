@@ -1,7 +1,7 @@
 //! The power of two choices: draw a few, take the least loaded (Mitzenmacher 1996). It must not
 //! scan all candidates unless told to.
 
-use base::{BackendId, RequestMeta, Rng};
+use base::{BackendId, RequestMeta, Rng, Time};
 
 use super::least_request::least_loaded;
 use super::registry::{flag, integer};
@@ -57,6 +57,7 @@ struct P2c {
 impl Strategy for P2c {
     fn pick(
         &mut self,
+        _now: Time,
         _request: &RequestMeta,
         candidates: &Candidates<'_>,
         rng: &mut Rng,

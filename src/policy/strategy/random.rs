@@ -1,9 +1,9 @@
 //! Weighted random: no state to share, no order to fall into step with. It must not look at load.
 
-use base::{BackendId, RequestMeta, Rng};
+use base::{BackendId, RequestMeta, Rng, Time};
 
 use super::alias::Alias;
-use super::{Candidates, Entry, Strategy};
+use super::{Candidates, Entry, Job, Strategy};
 use crate::pool::Pool;
 
 /// The registry's entry.
@@ -22,6 +22,7 @@ struct Random {
 impl Strategy for Random {
     fn pick(
         &mut self,
+        _now: Time,
         _request: &RequestMeta,
         candidates: &Candidates<'_>,
         rng: &mut Rng,
@@ -34,10 +35,11 @@ impl Strategy for Random {
         candidates.id(index)
     }
 
-    fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) {
+    fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) -> Option<Job> {
         let weights: Vec<u32> = pool.ready().map(|(_, weight)| weight).collect();
         let equal = weights.windows(2).all(|pair| pair[0] == pair[1]);
         self.weighted = (!equal).then(|| Alias::new(&weights));
+        None
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Strategy, least_request, p2c, random, round_robin};
-use crate::settings::{Choice, ParameterValue};
+use crate::settings::{Choice, KeySource, ParameterValue};
 
 /// One parameter of a strategy.
 #[derive(Debug)]
@@ -47,33 +47,48 @@ pub struct ChoiceError {
 impl Parameter {
     /// The given value in this parameter's type, or what is wrong with it.
     fn check(&self, given: ParameterValue) -> Result<ParameterValue, String> {
-        use ParameterValue::{Duration, Flag, Integer, Number};
-        let (value, size) = match (self.default, given) {
-            (Integer(_), Integer(n)) => (given, n as f64),
-            (Number(_), Number(x)) => (given, x),
+        use ParameterValue::{Duration, Flag, Integer, Key, Number, Text};
+        let size = match (&self.default, &given) {
+            (Integer(_), &Integer(n)) => n as f64,
+            (Number(_), &Number(x)) => x,
             // "1" is a number where "1.0" is one.
-            (Number(_), Integer(n)) => (Number(n as f64), n as f64),
-            (Duration(_), Duration(d)) => (given, d.as_secs_f64()),
-            (Flag(_), Flag(_)) => return Ok(given),
+            (Number(_), &Integer(n)) => n as f64,
+            (Duration(_), Duration(d)) => d.as_secs_f64(),
+            (Flag(_), Flag(_)) | (Key(_), Key(_)) => return Ok(given),
+            (Key(_), Text(text)) => {
+                let wrong = |wanted| format!("must be {wanted}, not {given}");
+                return KeySource::parse(text).map(Key).map_err(wrong);
+            }
+            (Text(_), Text(text)) if is_word(text) => return Ok(given),
             (wanted, _) => return Err(format!("must be {}, not {given}", kind(wanted))),
         };
         // Written so that a number which is none (NaN) is outside too.
         if size >= self.min && size <= self.max {
-            return Ok(value);
+            return Ok(match (&self.default, given) {
+                (Number(_), Integer(n)) => Number(n as f64),
+                (_, given) => given,
+            });
         }
-        let unit = if matches!(value, Duration(_)) { "s" } else { "" };
+        let unit = if matches!(given, Duration(_)) { "s" } else { "" };
         Err(format!("must be from {}{unit} to {}{unit}, not {given}", self.min, self.max))
     }
 }
 
 /// The type of a value in words.
-const fn kind(value: ParameterValue) -> &'static str {
+const fn kind(value: &ParameterValue) -> &'static str {
     match value {
         ParameterValue::Integer(_) => "a whole number",
         ParameterValue::Number(_) => "a number",
         ParameterValue::Flag(_) => "true or false",
         ParameterValue::Duration(_) => "a duration like \"250ms\"",
+        ParameterValue::Key(_) => "\"address\", \"path\", \"header:NAME\" or \"cookie:NAME\"",
+        ParameterValue::Text(_) => "1 to 256 visible ASCII characters without spaces",
     }
+}
+
+/// Whether a text may be a parameter.
+fn is_word(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl Entry {
@@ -87,7 +102,10 @@ impl Entry {
         let error = |name: &str, message| ChoiceError { parameter: Some(name.into()), message };
         for parameter in self.parameters {
             let name = parameter.name;
-            let value = given.get(name).map_or(Ok(parameter.default), |&v| parameter.check(v));
+            let value = match given.get(name) {
+                None => Ok(parameter.default.clone()),
+                Some(value) => parameter.check(value.clone()),
+            };
             match value {
                 Ok(value) => drop(chosen.insert(name.to_owned(), value)),
                 Err(wrong) => errors.push(error(name, format!("{}: {name} {wrong}", self.name))),
@@ -156,6 +174,33 @@ pub(super) fn integer(parameters: &BTreeMap<String, ParameterValue>, name: &str)
 }
 
 /// See [`integer`].
+#[allow(dead_code)] // for the strategies to come
+pub(super) fn number(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> f64 {
+    match parameters.get(name) {
+        Some(&ParameterValue::Number(x)) => x,
+        other => unreachable!("{name} is a checked number, not {other:?}"),
+    }
+}
+
+/// See [`integer`].
+#[allow(dead_code)] // for the strategies to come
+pub(super) fn duration(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> Duration {
+    match parameters.get(name) {
+        Some(&ParameterValue::Duration(d)) => d,
+        other => unreachable!("{name} is a checked duration, not {other:?}"),
+    }
+}
+
+/// See [`integer`].
+#[allow(dead_code)] // for the strategies to come
+pub(super) fn text(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> String {
+    match parameters.get(name) {
+        Some(ParameterValue::Text(text)) => text.clone().into_owned(),
+        other => unreachable!("{name} is a checked text, not {other:?}"),
+    }
+}
+
+/// See [`integer`].
 pub(super) fn flag(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> bool {
     match parameters.get(name) {
         Some(&ParameterValue::Flag(on)) => on,
@@ -170,6 +215,8 @@ impl std::fmt::Display for ParameterValue {
             Self::Number(x) => x.fmt(f),
             Self::Flag(on) => on.fmt(f),
             Self::Duration(d) => write!(f, "{}s", Duration::as_secs_f64(d)),
+            Self::Key(source) => source.fmt(f),
+            Self::Text(text) => text.fmt(f),
         }
     }
 }
@@ -180,7 +227,7 @@ mod tests {
     use ParameterValue::{Flag, Integer, Number};
 
     fn parameters(given: &[(&str, ParameterValue)]) -> BTreeMap<String, ParameterValue> {
-        given.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
+        given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
     }
 
     #[test]
@@ -268,7 +315,8 @@ mod tests {
     #[test]
     fn every_default_is_valid() {
         for entry in Registry::standard().entries() {
-            let given = entry.parameters.iter().map(|p| (p.name.to_owned(), p.default)).collect();
+            let given =
+                entry.parameters.iter().map(|p| (p.name.to_owned(), p.default.clone())).collect();
             assert!(entry.choose(&given).is_ok(), "{}", entry.name);
         }
     }

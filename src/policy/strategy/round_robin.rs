@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use base::{BackendId, RequestMeta, Rng};
+use base::{BackendId, RequestMeta, Rng, Time};
 
 use super::random::draw_by_weight;
-use super::{Candidates, Entry, Strategy};
+use super::{Candidates, Entry, Job, Strategy};
 use crate::pool::Pool;
 
 /// The registry's entry.
@@ -35,6 +35,7 @@ struct RoundRobin {
 impl Strategy for RoundRobin {
     fn pick(
         &mut self,
+        _now: Time,
         _request: &RequestMeta,
         candidates: &Candidates<'_>,
         rng: &mut Rng,
@@ -51,11 +52,12 @@ impl Strategy for RoundRobin {
 
     /// The new cycle is entered at a random place too: nobody is first after every change, and
     /// balancers that hear of a change together do not go on in step.
-    fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) {
+    fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) -> Option<Job> {
         let ready: Vec<(BackendId, u32)> = pool.ready().collect();
         let weights: Vec<u32> = ready.iter().map(|&(_, weight)| weight).collect();
         self.cycle = cycle(&weights).into_iter().map(|index| ready[index].0).collect();
         self.position = if self.cycle.is_empty() { 0 } else { rng.below(self.cycle.len()) };
+        None
     }
 }
 

@@ -41,6 +41,7 @@ fn deadlines_are_the_earliest_of_connect_attempt_and_total() {
             connect: ms(connect),
             attempt: attempt.map(ms),
             total: total.map(ms),
+            ..TimeoutSettings::default()
         };
         let (mut balancer, _) = balancer(settings.clone(), 1, &[1, 1, 1]);
         let deadlines = |a: policy::Attempt| {
@@ -77,7 +78,7 @@ fn what_follows_a_head() {
         (2, true, status(500), "deliver"),
         (2, true, status(503), "retry"),
         (2, false, status(503), "deliver"),
-        (2, true, Head::Status { status: 503, replayable: false }, "deliver"),
+        (2, true, Head::Status { status: 503, replayable: false, retry_after: None }, "deliver"),
         (1, true, status(503), "deliver"), // the client sees the original answer
         (2, false, refused(), "retry"),
         (1, false, refused(), "give up"),

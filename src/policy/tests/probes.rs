@@ -13,7 +13,7 @@ fn a_probe_that_nobody_reports_has_failed() {
     let (mut balancer, ids) = balancer(with_health(1, 1), 1, &[1]);
     let (probes, _) = drain(&mut balancer);
     assert_eq!(probes[0].deadline, at(200));
-    assert_eq!(probes[0].path, "/health");
+    assert_eq!(probes[0].kind, policy::ProbeKind::Http("/health".into()));
     let due = balancer.poll_timeout().expect("the report");
     assert!(due > at(200) && due <= at(500), "{due}");
     balancer.handle_timeout(due);
@@ -25,7 +25,7 @@ fn a_probe_that_nobody_reports_has_failed() {
 
 #[test]
 fn probes_are_judged_by_what_came() {
-    let status = |status| ProbeResult::Status { status, after: ms(3) };
+    let status = |status| ProbeResult::Status { status, after: ms(3), load: None };
     for (result, expected, check) in [
         (status(200), State::Ready, "200 in 3.0 ms"),
         (status(204), State::Ready, "204 in 3.0 ms"),

@@ -22,13 +22,14 @@ use support::*;
 struct StaleTable(Vec<BackendId>);
 
 impl Strategy for StaleTable {
-    fn pick(&mut self, _: &RequestMeta, _: &Candidates<'_>, rng: &mut Rng) -> BackendId {
+    fn pick(&mut self, _: Time, _: &RequestMeta, _: &Candidates<'_>, rng: &mut Rng) -> BackendId {
         self.0[rng.below(self.0.len())]
     }
-    fn pool_changed(&mut self, pool: &Pool, _: &mut Rng) {
+    fn pool_changed(&mut self, pool: &Pool, _: &mut Rng) -> Option<policy::strategy::Job> {
         if self.0.is_empty() {
             self.0 = pool.ready().map(|(id, _)| id).collect();
         }
+        None
     }
 }
 

@@ -19,7 +19,13 @@ use support::*;
 /// Wrong: blind to weights.
 struct IgnoresWeights;
 impl Strategy for IgnoresWeights {
-    fn pick(&mut self, _: &RequestMeta, candidates: &Candidates<'_>, rng: &mut Rng) -> BackendId {
+    fn pick(
+        &mut self,
+        _: base::Time,
+        _: &RequestMeta,
+        candidates: &Candidates<'_>,
+        rng: &mut Rng,
+    ) -> BackendId {
         candidates.id(rng.below(candidates.len()))
     }
 }
@@ -136,7 +142,13 @@ fn idle_backends_share_alike() {
 /// gets more first attempts, because its share of all attempts is kept up.
 struct RetriesTakeTurns(usize);
 impl Strategy for RetriesTakeTurns {
-    fn pick(&mut self, _: &RequestMeta, candidates: &Candidates<'_>, _: &mut Rng) -> BackendId {
+    fn pick(
+        &mut self,
+        _: base::Time,
+        _: &RequestMeta,
+        candidates: &Candidates<'_>,
+        _: &mut Rng,
+    ) -> BackendId {
         loop {
             let id = BackendId { slot: (self.0 % 2) as u32, generation: 0 };
             self.0 += 1;
@@ -185,12 +197,19 @@ fn a_failing_backend_gets_no_more_first_attempts_for_it() {
 /// first requests went to endpoint 1).
 struct BeginsAtTheFirst(usize);
 impl Strategy for BeginsAtTheFirst {
-    fn pick(&mut self, _: &RequestMeta, candidates: &Candidates<'_>, _: &mut Rng) -> BackendId {
+    fn pick(
+        &mut self,
+        _: base::Time,
+        _: &RequestMeta,
+        candidates: &Candidates<'_>,
+        _: &mut Rng,
+    ) -> BackendId {
         self.0 += 1;
         candidates.id((self.0 - 1) % candidates.len())
     }
-    fn pool_changed(&mut self, _: &Pool, _: &mut Rng) {
+    fn pool_changed(&mut self, _: &Pool, _: &mut Rng) -> Option<policy::strategy::Job> {
         self.0 = 0;
+        None
     }
 }
 static BEGINS_AT_THE_FIRST: Entry = Entry {

@@ -69,7 +69,7 @@ pub(super) fn configuration(about: &About, settings: &Settings) -> Value {
     let mut strategy = Map::new();
     strategy.insert("name".into(), settings.strategy.name().into());
     for (name, value) in settings.strategy.parameters() {
-        strategy.insert(name.clone(), parameter(*value));
+        strategy.insert(name.clone(), parameter(value));
     }
     let off = |duration: Option<_>| duration.map(format_duration);
     let health = settings.health.as_ref().map(|health| {
@@ -108,11 +108,12 @@ pub(super) fn configuration(about: &About, settings: &Settings) -> Value {
     })
 }
 
-fn parameter(value: ParameterValue) -> Value {
+fn parameter(value: &ParameterValue) -> Value {
     match value {
-        ParameterValue::Integer(integer) => integer.into(),
-        ParameterValue::Number(number) => number.into(),
-        ParameterValue::Flag(flag) => flag.into(),
-        ParameterValue::Duration(duration) => format_duration(duration).into(),
+        ParameterValue::Integer(integer) => (*integer).into(),
+        ParameterValue::Number(number) => (*number).into(),
+        ParameterValue::Flag(flag) => (*flag).into(),
+        ParameterValue::Duration(duration) => format_duration(*duration).into(),
+        ParameterValue::Key(_) | ParameterValue::Text(_) => value.to_string().into(),
     }
 }

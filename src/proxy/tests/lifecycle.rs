@@ -19,7 +19,13 @@ const FAST_HEALTH: &str =
 struct Last;
 
 impl Strategy for Last {
-    fn pick(&mut self, _: &RequestMeta, all: &Candidates<'_>, _: &mut Rng) -> BackendId {
+    fn pick(
+        &mut self,
+        _: base::Time,
+        _: &RequestMeta,
+        all: &Candidates<'_>,
+        _: &mut Rng,
+    ) -> BackendId {
         all.id(all.len() - 1)
     }
 }
@@ -165,7 +171,13 @@ static GATE: Mutex<()> = Mutex::new(());
 static AT_THE_GATE: AtomicBool = AtomicBool::new(false);
 
 impl Strategy for Gated {
-    fn pick(&mut self, _: &RequestMeta, all: &Candidates<'_>, _: &mut Rng) -> BackendId {
+    fn pick(
+        &mut self,
+        _: base::Time,
+        _: &RequestMeta,
+        all: &Candidates<'_>,
+        _: &mut Rng,
+    ) -> BackendId {
         AT_THE_GATE.store(true, Ordering::SeqCst);
         drop(GATE.lock());
         all.id(0)

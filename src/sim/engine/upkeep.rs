@@ -20,6 +20,7 @@ impl Engine<'_> {
                     self.travel(Event::ProbeKnock(check));
                 }
                 Output::Event(event) => self.recorder.event(row(event)),
+                Output::Build(work) => self.subject.built(self.now, work.run()),
                 Output::Send(_) | Output::Reject(..) | Output::Abort(_) => {
                     unreachable!("queues and hedges are of a later issue")
                 }
@@ -111,7 +112,7 @@ impl Engine<'_> {
 impl Found {
     pub(super) fn result(self, after: Duration) -> ProbeResult {
         match self {
-            Self::Status(status) => ProbeResult::Status { status, after },
+            Self::Status(status) => ProbeResult::Status { status, after, load: None },
             Self::Refused => ProbeResult::Failed("connection refused".into()),
             Self::Reset => ProbeResult::Failed("connection reset".into()),
             Self::Nothing => ProbeResult::Failed("timeout".into()),

@@ -258,7 +258,13 @@ fn direct_goes_round() {
 /// A strategy that exists in this test alone: the simulator has no line for it.
 struct AlwaysLast;
 impl Strategy for AlwaysLast {
-    fn pick(&mut self, _: &RequestMeta, candidates: &Candidates<'_>, _: &mut Rng) -> BackendId {
+    fn pick(
+        &mut self,
+        _: base::Time,
+        _: &RequestMeta,
+        candidates: &Candidates<'_>,
+        _: &mut Rng,
+    ) -> BackendId {
         candidates.id(candidates.len() - 1)
     }
 }

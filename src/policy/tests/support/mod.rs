@@ -20,7 +20,7 @@ pub fn at(ms: u64) -> Time {
 
 pub fn choose(name: &str, parameters: &[(&str, ParameterValue)]) -> Choice {
     let given: BTreeMap<String, ParameterValue> =
-        parameters.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Registry::standard().choose(name, &given).expect("the tests choose what there is")
 }
 
@@ -47,7 +47,7 @@ pub fn add(balancer: &mut Balancer, now: Time, name: &str, weight: u32) -> Backe
 }
 
 pub fn request(id: u64, idempotent: bool) -> RequestMeta {
-    RequestMeta { id: RequestId(id), idempotent, key: None }
+    RequestMeta::new(RequestId(id), idempotent)
 }
 
 /// Sends a request that is sure to find a backend.
@@ -72,7 +72,7 @@ pub fn reset() -> Head {
 }
 
 pub fn status(status: u16) -> Head {
-    Head::Status { status, replayable: true }
+    Head::Status { status, replayable: true, retry_after: None }
 }
 
 /// What the balancer has put out, parted into probes and events.
@@ -106,7 +106,7 @@ pub fn state(balancer: &Balancer, id: BackendId) -> State {
 }
 
 pub fn passed() -> ProbeResult {
-    ProbeResult::Status { status: 200, after: Duration::from_micros(1_200) }
+    ProbeResult::Status { status: 200, after: Duration::from_micros(1_200), load: None }
 }
 
 pub fn failed() -> ProbeResult {

@@ -1,0 +1,122 @@
+//! What passes between balancer and strategy beside picks: changes of the pool, tables that are
+//! made elsewhere, what attempts showed, questions for a backend's load.
+//! It must not know what a strategy makes of it.
+
+use base::{BackendId, Key, ProbeId, Slab, Time};
+
+use super::{Balancer, Running};
+use crate::message::{Output, Probe, ProbeKind, ProbeResult};
+use crate::strategy::{LoadReport, MAX_LOAD_PROBES, Observation, Seen};
+use crate::work::{Built, Work};
+
+/// Load probes and health probes are numbered apart: theirs have this bit.
+const LOAD_PROBE: u64 = 1 << 63;
+
+pub(super) const fn is_load_probe(probe: ProbeId) -> bool {
+    probe.0 & LOAD_PROBE != 0
+}
+
+/// A load probe that is out.
+#[derive(Debug)]
+struct Asked {
+    backend: BackendId,
+    /// A later answer is none.
+    expires: Time,
+}
+
+/// What the strategy asked for beside picks.
+#[derive(Debug)]
+pub(super) struct Consultation {
+    /// The strategy has not been told of the pool.
+    is_new: bool,
+    /// The number of the latest job.
+    job: u64,
+    asked: Slab<Asked>,
+}
+
+impl Default for Consultation {
+    fn default() -> Self {
+        Self { is_new: true, job: 0, asked: Slab::new() }
+    }
+}
+
+impl Consultation {
+    /// The strategy was exchanged: the tables of the former are void. The load of a backend is what
+    /// it is, whoever asked.
+    pub(super) fn begin_anew(&mut self) {
+        self.is_new = true;
+        self.job += 1;
+    }
+}
+
+impl Balancer {
+    /// A table is there that was asked for with [`Output::Build`].
+    pub fn handle_built(&mut self, _now: Time, built: Built) {
+        if built.number == self.consultation.job {
+            self.strategy.built(built.result);
+        }
+    }
+
+    /// Lets candidates and strategy follow the changes since the last pick.
+    pub(super) fn refresh(&mut self) {
+        if self.pool.refresh() || self.consultation.is_new {
+            self.consultation.is_new = false;
+            if let Some(job) = self.strategy.pool_changed(&self.pool, &mut self.strategy_rng) {
+                self.consultation.job += 1;
+                self.outputs.push_back(Output::Build(Work::new(self.consultation.job, job)));
+            }
+        }
+    }
+
+    /// Passes on what the strategy wants to know after a pick.
+    pub(super) fn ask_for_load(&mut self, now: Time) {
+        while let Some(ask) = self.strategy.poll_load_probe() {
+            let asked = &mut self.consultation.asked;
+            if asked.len() >= MAX_LOAD_PROBES || self.pool.get(ask.backend).is_none() {
+                continue;
+            }
+            let deadline = now + ask.within;
+            let key = asked.insert(Asked { backend: ask.backend, expires: deadline });
+            self.outputs.push_back(Output::Probe(Probe {
+                id: ProbeId(key.pack() | LOAD_PROBE),
+                backend: ask.backend,
+                kind: ProbeKind::Load(ask.path),
+                deadline,
+            }));
+        }
+    }
+
+    /// A load probe was answered, or not.
+    pub(super) fn judge_load(&mut self, now: Time, probe: ProbeId, result: &ProbeResult) {
+        let key = Key::unpack(probe.0 & !LOAD_PROBE);
+        let Some(asked) = self.consultation.asked.remove(key) else { return };
+        let report = match *result {
+            ProbeResult::Status { status, after, load }
+                if (200..300).contains(&status) && now <= asked.expires =>
+            {
+                Some(LoadReport { after, load })
+            }
+            _ => None,
+        };
+        if self.pool.get(asked.backend).is_some() {
+            self.strategy.load_reported(now, asked.backend, report);
+        }
+    }
+
+    /// Tells the strategy of an attempt's end; `broke` is a failure after its head.
+    pub(super) fn conclude(&mut self, now: Time, running: &Running, broke: bool) {
+        let seen = match (broke, running.headed) {
+            (true, _) => Some(Seen::Failure { retry_after: None }),
+            (false, true) => None,
+            (false, false) => Some(Seen::Nothing),
+        };
+        if let Some(seen) = seen {
+            let observation = Observation { after: now.since(running.began), seen };
+            self.strategy.observed(now, running.backend, observation);
+        }
+        self.pool.attempt_ended(running.backend);
+        if let Some(status) = self.pool.status(running.backend) {
+            self.strategy.ended(running.backend, status.in_flight);
+        }
+    }
+}
