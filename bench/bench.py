@@ -12,169 +12,15 @@ import pathlib
 import platform
 import re
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
 import tempfile
-import time
+import threading
+import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-LAB = TARGET / "release" / "lab"
-SUBJECT_CORE = 0
-OTHER_CORE = (os.cpu_count() or 1) - 1
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def free_port():
-    """A port that was free a moment ago, below the ephemeral range so that no client takes it."""
-    for port in range(21000, 30000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in free_port.given:
-            free_port.given.add(port)
-            return port
-    raise SystemExit("no free port between 21000 and 30000")
-
-
-free_port.given = set()
-
-
-def wait_for(port, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise SystemExit(f"{what} does not listen on port {port} after {seconds} s")
-
-
-class Server:
-    """A program under test or beside it; ended by its id when the block ends."""
-
-    def __init__(self, name, command, port, core, ready=None):
-        self.name, self.port, self.core = name, port, core
-        self.command = ["taskset", "-c", str(core), *map(str, command)]
-        self.ready = ready
-
-    def __enter__(self):
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, start_new_session=True)
-        if self.ready:
-            self.port = self.ready(self.process.stdout.readline())
-        wait_for(self.port, self.name)
-        return self
-
-    def __exit__(self, *_):
-        for ask in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, ask)
-                self.process.wait(timeout=8)
-                return
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                self.process.wait()
-                return
-
-    def pids(self):
-        found = [self.process.pid]
-        for pid in found:
-            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-            if children.exists():
-                found += [int(child) for child in children.read_text().split()]
-        return found
-
-    def cpu(self):
-        """User and system seconds of the program and its children."""
-        user = system = 0
-        for pid in self.pids():
-            words = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            user, system = user + int(words[11]), system + int(words[12])
-        return user / TICKS, system / TICKS
-
-    def rss(self):
-        text = "".join(pathlib.Path(f"/proc/{pid}/status").read_text() for pid in self.pids())
-        return sum(int(kib) for kib in re.findall(r"VmRSS:\s+(\d+)", text)) * 1024
-
-
-def write(folder, name, text):
-    path = pathlib.Path(folder) / name
-    path.write_text(text)
-    return path
-
-
-def nginx(folder, name, http, port, core):
-    config = write(folder, f"{name}.conf", f"""
-        daemon off; master_process off; worker_processes 1; pid {folder}/{name}.pid;
-        error_log {folder}/{name}.log; worker_rlimit_nofile 8192;
-        events {{ worker_connections 4096; }}
-        http {{ access_log off; keepalive_requests 1000000000; {http} }}
-        """)
-    return Server(name, ["nginx", "-p", folder, "-c", config], port, core)
-
-
-def nginx_200(folder, ports, core, name="nginx-backends"):
-    servers = "".join(
-        f'server {{ listen 127.0.0.1:{port} backlog=4096;'
-        f' location / {{ return 200 "{"x" * 128}"; }} }}'
-        for port in ports)
-    return nginx(folder, name, servers, ports[0], core)
-
-
-def lab_ready(key):
-    return lambda line: int(json.loads(line)[key].rsplit(":", 1)[1])
-
-
-def proxies(folder, backends):
-    """The same four backends behind each, one worker, keep-alive on both sides."""
-    lab = write(folder, "proxy.toml", """
-        listen = "127.0.0.1:0"
-        workers = 1
-        strategy = "least_request"
-        [health]
-        [retry]
-        [timeout]
-        """ + "".join(f'[[backends]]\naddress = "127.0.0.1:{port}"\n' for port in backends))
-    yield "lab", lambda: Server("lab", [LAB, "proxy", "--config", lab], None, SUBJECT_CORE,
-                                lab_ready("listen"))
-    port = free_port()
-    servers = "".join(f"server 127.0.0.1:{backend}; " for backend in backends)
-    http = (f"upstream pool {{ least_conn; {servers} keepalive 256;"
-            f" keepalive_requests 1000000000; }}"
-            f" server {{ listen 127.0.0.1:{port} backlog=4096; location / {{"
-            f' proxy_pass http://pool; proxy_http_version 1.1; proxy_set_header Connection "";'
-            f" proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}")
-    yield "nginx", lambda: nginx(folder, "nginx-proxy", http, port, SUBJECT_CORE)
-    haproxy_port = free_port()
-    servers = "".join(f" server s{n} 127.0.0.1:{backend} check inter 2s\n"
-                      for n, backend in enumerate(backends))
-    haproxy = write(folder, "haproxy.cfg", f"""
-global
- nbthread 1
- maxconn 4096
-defaults
- mode http
- timeout connect 1s
- timeout client 60s
- timeout server 10s
- http-reuse always
-frontend in
- bind 127.0.0.1:{haproxy_port}
- option forwardfor
- default_backend pool
-backend pool
- balance leastconn
-{servers}
-""")
-    yield "haproxy", lambda: Server("haproxy", ["haproxy", "-db", "-f", haproxy], haproxy_port,
-                                    SUBJECT_CORE)
+from servers import (ENVOY, EVERYTHING, LAB, OTHER_CORE, ROOT, SUBJECT_CORE, fake_backends,
+                     free_port, lab_proxy, nginx_200, proxies)
 
 
 def wrk(port, connections, seconds, core, path="/"):
@@ -201,6 +47,23 @@ def spread(values, digits=1):
     return f"{statistics.median(values):.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
+def measure(start, rounds_of, seconds):
+    """One round of one candidate: CPU µs a request, of it user, thousand requests a second."""
+    with start() as server:
+        wrk(server.port, 50, 1, OTHER_CORE)  # connections and caches are warm
+        before = server.cpu()
+        requests, rate, bad = wrk(server.port, 50, seconds, OTHER_CORE)
+        after = server.cpu()
+        user, system = (1e6 * (b - a) / requests for a, b in zip(before, after))
+        for key, value in (("cpu", user + system), ("user", user), ("rate", rate / 1000)):
+            rounds_of.setdefault(key, []).append(value)
+        rounds_of["bad"] = rounds_of.get("bad", 0) + bad
+
+
+def against(row, base, key="cpu"):
+    return spread([mine / theirs for mine, theirs in zip(row[key], base[key])], 2)
+
+
 def proxies_compared(folder, rounds, seconds):
     ports = [free_port() for _ in range(4)]
     rows = {}
@@ -208,24 +71,90 @@ def proxies_compared(folder, rounds, seconds):
         candidates = list(proxies(folder, ports))
         for _ in range(rounds):
             for name, start in candidates:
+                measure(start, rows.setdefault(name, {}), seconds)
+        half = int(500 * statistics.median(rows["nginx"]["rate"]))
+        for _ in range(rounds):
+            for name, start in candidates:
                 with start() as server:
-                    wrk(server.port, 50, 1, OTHER_CORE)  # connections and caches are warm
-                    before = server.cpu()
-                    requests, rate, bad = wrk(server.port, 50, seconds, OTHER_CORE)
-                    after = server.cpu()
-                    user, system = (1e6 * (b - a) / requests for a, b in zip(before, after))
-                    row = rows.setdefault(name, {"cpu": [], "user": [], "rate": [], "bad": 0})
-                    row["cpu"].append(user + system)
-                    row["user"].append(user)
-                    row["rate"].append(rate / 1000)
-                    row["bad"] += bad
-    lines = ["| proxy | CPU µs/request | of it user | thousand requests/s | CPU against nginx | errors |",
-             "|---|---|---|---|---|---|"]
+                    bench_load(server.port, OTHER_CORE, 1, 50, half)
+                    seen = bench_load(server.port, OTHER_CORE, seconds, 50, half)["service_ms"]
+                    rows[name].setdefault("p50", []).append(seen["p50"])
+                    rows[name].setdefault("p99", []).append(seen["p99"])
+    lines = ["| proxy | CPU µs/request | of it user | thousand requests/s | CPU against nginx |"
+             f" p50 ms at {half}/s | p99 ms at {half}/s | errors |", "|---|---|---|---|---|---|---|---|"]
     for name, row in rows.items():
-        ratios = [mine / theirs for mine, theirs in zip(row["cpu"], rows["nginx"]["cpu"])]
         lines.append(f"| {name} | {spread(row['cpu'])} | {spread(row['user'])} |"
-                     f" {spread(row['rate'])} | {spread(ratios, 2)} | {row['bad']} |")
+                     f" {spread(row['rate'])} | {against(row, rows['nginx'])} |"
+                     f" {spread(row['p50'], 2)} | {spread(row['p99'], 2)} | {row['bad']} |")
     return lines
+
+
+class Scraped:
+    """A proxy whose metrics somebody reads ten times a second."""
+
+    def __init__(self, server):
+        self.server, self.done = server, threading.Event()
+
+    def __enter__(self):
+        self.server.__enter__()
+        self.thread = threading.Thread(target=self.scrape)
+        self.thread.start()
+        return self.server
+
+    def scrape(self):
+        while not self.done.wait(0.1):
+            urllib.request.urlopen(f"http://127.0.0.1:{self.server.admin}/metrics").read()
+
+    def __exit__(self, *error):
+        self.done.set()
+        self.thread.join()
+        self.server.__exit__(*error)
+
+
+# One policy at a time beside the bare proxy.
+FEATURES = {
+    "health checks": "[health]\ninterval = \"500ms\"",
+    "ejection": "[ejection]",
+    "retries": "[retry]",
+    "hedging, none sent": "[hedging]\nmin_delay = \"500ms\"",
+    "rate limit, one for all": "[limits]\nrate = 10000000",
+    "rate limit by address": "[limits]\nkey = \"address\"\nkey_rate = 10000000",
+    "queue, empty": "[limits]\nmax_in_flight = 1000\n[queue]",
+    "adaptive limit, never met": "[limits.adaptive]\nmin = 1000\nmax = 1000",
+    "everything": EVERYTHING,
+    "everything and an access log": EVERYTHING + "[access_log]\npath = \"{folder}/access.log\"",
+}
+
+
+def features_compared(folder, rounds, seconds):
+    ports = [free_port() for _ in range(1000)]
+    four = ports[:4]
+    proxy = lambda *given: (lambda: lab_proxy(folder, *given))
+    candidates = {"bare": proxy(four, "", "bare")}
+    for name, tables in FEATURES.items():
+        candidates[name] = proxy(four, tables.replace("{folder}", str(folder)), name)
+    candidates["metrics read 10 times a second"] = (
+        lambda: Scraped(lab_proxy(folder, four, "", "scraped")))
+    for count in (10, 100, 1000):
+        candidates[f"least_request over {count} backends"] = proxy(ports[:count], "", f"n{count}")
+        candidates[f"p2c over {count} backends"] = proxy(ports[:count], "", f"p{count}", "p2c")
+    rows = {}
+    with nginx_200(folder, ports, OTHER_CORE):
+        for _ in range(rounds):
+            for name, start in candidates.items():
+                measure(start, rows.setdefault(name, {}), seconds)
+    lines = ["| lab's proxy with | CPU µs/request | of it user | against bare |", "|---|---|---|---|"]
+    for name, row in rows.items():
+        lines.append(f"| {name} | {spread(row['cpu'])} | {spread(row['user'])} |"
+                     f" {against(row, rows['bare'])} |")
+    return lines
+
+
+def picks(folder):
+    """What `cargo bench` of the policy crate prints as a table."""
+    out = subprocess.run(["cargo", "bench", "--locked", "-q", "-p", "policy", "--bench", "pick"],
+                         cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [line for line in out.splitlines() if line.startswith("|")]
 
 
 def idle_memory(folder, count=1000):
@@ -270,19 +199,6 @@ def generators_compared(folder, rounds, seconds):
     return lines
 
 
-def fake_backends(folder, concurrency, service):
-    config = write(folder, "backends.toml", f"""
-        [[backends]]
-        name = "a"
-        listen = "127.0.0.1:0"
-        concurrency = {concurrency}
-        queue = "unlimited"
-        service = {{ distribution = "constant", value = "{service}" }}
-        """)
-    first = lambda line: int(json.loads(line)["backends"][0]["address"].rsplit(":", 1)[1])
-    return Server("lab backends", [LAB, "backends", "--config", config], None, SUBJECT_CORE, first)
-
-
 def backends_compared(folder, rounds, seconds):
     ours, theirs = [], []
     for _ in range(rounds):
@@ -319,9 +235,33 @@ def machine():
     peers = [("nginx", ["nginx", "-v"], r"nginx/([0-9.]+)"),
              ("HAProxy", ["haproxy", "-v"], r"version ([0-9.]+)"),
              ("wrk", ["wrk", "-v"], r"wrk [^0-9]*([0-9]+[.][0-9.]+)")]
+    if ENVOY:
+        peers.append(("Envoy", [ENVOY, "--version"], r"/([0-9.]+)/"))
     seen = ", ".join(f"{name} {version(command, pattern)}" for name, command, pattern in peers)
     return [f"- {os.cpu_count()} cores, {cpu.group(1) if cpu else '?'}; {platform.release()}",
             f"- lab {revision}, {seen}"]
+
+
+def sections(folder, rounds, seconds):
+    """Title, what to know of it, and what makes its table."""
+    return [
+        ("Proxies", "wrk, 50 connections, closed loop; one worker each; four nginx backends that"
+         " answer 128 bytes; load and backends share the other core, so the rate is theirs as much"
+         " as the proxy's. CPU is the figure to compare. lab has every policy on but access logs."
+         " The latencies are those of an open loop at half of what nginx managed.",
+         lambda: proxies_compared(folder, rounds, seconds)),
+        ("What a feature costs", "The same load, lab's proxy with one policy at a time. Metrics"
+         " are always counted.", lambda: features_compared(folder, rounds, seconds)),
+        ("Picking a backend", "Time of one request and its end through the balancer, in one"
+         " thread, without a proxy, in ns.", lambda: picks(folder)),
+        ("Memory of idle connections", "Resident memory.", lambda: idle_memory(folder)),
+        ("Load generator", "Against one nginx `return 200` on the other core.",
+         lambda: generators_compared(folder, rounds, seconds)),
+        ("Fake backends", "The server alone on its core, the load on the other. The error is what"
+         " a client outside the process sees beyond the service time asked for: it includes the"
+         " client's own and the loopback's share.",
+         lambda: backends_compared(folder, rounds, seconds)),
+    ]
 
 
 def main():
@@ -329,30 +269,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "reports" / "benchmarks.md")
+    parser.add_argument("--only", help="sections whose title holds this; printed, not written")
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="lab-bench-")
+    done = []
     try:
-        sections = [
-            ("Proxies", "wrk, 50 connections, closed loop; one worker each; four nginx backends"
-             " that answer 128 bytes; load and backends share the other core, so the rate is"
-             " theirs as much as the proxy's. CPU is the figure to compare.",
-             proxies_compared(folder, args.rounds, args.seconds)),
-            ("Memory of idle connections", "Resident memory.", idle_memory(folder)),
-            ("Load generator", "Against one nginx `return 200` on the other core.",
-             generators_compared(folder, args.rounds, args.seconds)),
-            ("Fake backends", "The server alone on its core, the load on the other. The error is"
-             " what a client outside the process sees beyond the service time asked for: it"
-             " includes the client's own and the loopback's share.",
-             backends_compared(folder, args.rounds, args.seconds)),
-        ]
+        for title, note, table in sections(folder, args.rounds, args.seconds):
+            if not args.only or args.only in title.lower():
+                done.append((title, note, table()))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     lines = ["# Benchmarks", "", "Written by `make bench`; do not edit. Median (lowest–highest) of"
              f" {args.rounds} rounds of {args.seconds} s, the candidates in turns.", "",
              *machine(), ""]
-    for title, note, table in sections:
+    for title, note, table in done:
         lines += [f"## {title}", "", note, "", *table, ""]
-    args.out.write_text("\n".join(lines))
+    if not args.only:
+        args.out.write_text("\n".join(lines))
     print("\n".join(lines))
 
 
