@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod dist;
 pub mod exchange;
+pub mod math;
 pub mod rng;
 pub mod slab;
 pub mod stop;

@@ -2,7 +2,7 @@
 
 use base::{BackendId, RequestMeta, Rng, Time};
 
-use super::{Candidates, Entry, Strategy, is_less_loaded};
+use super::{Candidates, Entry, Strategy, is_less_loaded, load_per_weight};
 
 /// The registry's entry.
 pub static ENTRY: Entry = Entry {
@@ -23,6 +23,16 @@ impl Strategy for LeastRequest {
         rng: &mut Rng,
     ) -> BackendId {
         candidates.id(least_loaded(candidates, rng))
+    }
+
+    fn score(
+        &self,
+        _now: Time,
+        _request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        index: usize,
+    ) -> Option<f64> {
+        Some(load_per_weight(candidates, index))
     }
 }
 

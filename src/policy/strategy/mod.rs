@@ -2,12 +2,16 @@
 //! It must not know health or retries: it sees only candidates that may be picked.
 
 mod alias;
+mod draw;
+pub mod join_idle_queue;
 pub mod least_request;
 pub mod p2c;
+pub mod peak_ewma;
 mod per_backend;
 pub mod random;
 mod registry;
 pub mod round_robin;
+pub mod sticky;
 
 use std::any::Any;
 use std::time::Duration;
@@ -90,6 +94,11 @@ fn is_less_loaded(candidates: &Candidates<'_>, a: usize, b: usize) -> bool {
     let load =
         |index, other| u64::from(candidates.in_flight(index)) * u64::from(candidates.weight(other));
     load(a, b) < load(b, a)
+}
+
+/// The same as a number, for people.
+fn load_per_weight(candidates: &Candidates<'_>, index: usize) -> f64 {
+    f64::from(candidates.in_flight(index)) / f64::from(candidates.weight(index))
 }
 
 /// What an attempt showed of its backend, once its head or its failure was known.

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Strategy, least_request, p2c, random, round_robin};
+use super::{
+    Strategy, join_idle_queue, least_request, p2c, peak_ewma, random, round_robin, sticky,
+};
 use crate::settings::{Choice, KeySource, ParameterValue};
 
 /// One parameter of a strategy.
@@ -132,7 +134,15 @@ pub struct Registry(Vec<&'static Entry>);
 impl Registry {
     /// All strategies of the lab.
     pub fn standard() -> Self {
-        Self(vec![&round_robin::ENTRY, &random::ENTRY, &least_request::ENTRY, &p2c::ENTRY])
+        Self(vec![
+            &round_robin::ENTRY,
+            &random::ENTRY,
+            &least_request::ENTRY,
+            &p2c::ENTRY,
+            &peak_ewma::ENTRY,
+            &join_idle_queue::ENTRY,
+            &sticky::ENTRY,
+        ])
     }
 
     /// One more, for tests and for programs that bring their own; it takes the place of one with
@@ -183,7 +193,6 @@ pub(super) fn number(parameters: &BTreeMap<String, ParameterValue>, name: &str) 
 }
 
 /// See [`integer`].
-#[allow(dead_code)] // for the strategies to come
 pub(super) fn duration(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> Duration {
     match parameters.get(name) {
         Some(&ParameterValue::Duration(d)) => d,
@@ -264,8 +273,10 @@ mod tests {
             (
                 "p2",
                 &[][..],
-                &["unknown strategy \"p2\"; one of least_request, p2c, random, round_robin, timed"]
-                    [..],
+                &[
+                    "unknown strategy \"p2\"; one of join_idle_queue, least_request, p2c, peak_ewma, \
+                   random, round_robin, sticky, timed",
+                ][..],
             ),
             ("p2c", &[("choices", Integer(0))], &["p2c: choices must be from 1 to 16, not 0"]),
             ("p2c", &[("choices", Flag(true))], &["p2c: choices must be a whole number, not true"]),
@@ -308,7 +319,7 @@ mod tests {
         static OWN: Entry =
             Entry { name: "p2c", summary: "own", parameters: &[], build: random::ENTRY.build };
         let registry = Registry::standard().with(&OWN);
-        assert_eq!(registry.entries().len(), 4);
+        assert_eq!(registry.entries().len(), Registry::standard().entries().len());
         assert!(registry.entries().iter().any(|entry| entry.summary == "own"));
     }
 

@@ -127,9 +127,13 @@ fn a_stale_table_is_caught() {
 
 proptest! {
     #[test]
-    fn only_ready_backends_are_picked(seed: u64, steps in steps(), which in 0..4_usize) {
-        let held = picks_only_ready(choose(STRATEGIES[which], &[]), seed, &steps);
-        prop_assert!(held.is_ok(), "{}: {held:?}", STRATEGIES[which]);
+    fn only_ready_backends_are_picked(
+        seed: u64,
+        steps in steps(),
+        strategy in prop::sample::select(strategies()),
+    ) {
+        let held = picks_only_ready(choose(strategy, &[]), seed, &steps);
+        prop_assert!(held.is_ok(), "{strategy}: {held:?}");
     }
 }
 
@@ -223,10 +227,10 @@ proptest! {
     fn in_flight_counts_are_conserved(
         seed: u64,
         draws in prop::collection::vec((0..10_u8, any::<usize>()), 1..300),
-        which in 0..4_usize,
+        strategy in prop::sample::select(strategies()),
     ) {
-        let held = in_flight_is_conserved(&mut EveryEnd, STRATEGIES[which], seed, &draws);
-        prop_assert!(held.is_ok(), "{}: {held:?}", STRATEGIES[which]);
+        let held = in_flight_is_conserved(&mut EveryEnd, strategy, seed, &draws);
+        prop_assert!(held.is_ok(), "{strategy}: {held:?}");
     }
 }
 
@@ -298,10 +302,9 @@ proptest! {
         seed: u64,
         backends in 1..8_usize,
         attempts in 1..12_u32,
-        which in 0..4_usize,
+        strategy in prop::sample::select(strategies()),
         health: bool,
     ) {
-        let strategy = STRATEGIES[which];
         let chain = OfBalancer { strategy, seed, health }.chain(backends, attempts);
         prop_assert!(no_backend_twice_too_early(&chain, backends), "{strategy}: {chain:?}");
         // With health on every one that refuses goes out, and in the end nobody is left to try.

@@ -1,0 +1,99 @@
+//! Drawing a few of many: distinct places, and the best of them. It must not know whose they are.
+
+use base::Rng;
+
+use super::{Candidates, is_less_loaded};
+
+/// The most that can be drawn at once: beyond it a scan is as cheap.
+pub(super) const MAX_DRAWN: usize = 16;
+
+/// The least loaded of what is drawn, which is something; the first of them on a tie, which is
+/// fair because the first is random too.
+pub(super) fn less_loaded(
+    candidates: &Candidates<'_>,
+    drawn: impl Iterator<Item = usize>,
+) -> usize {
+    drawn
+        .reduce(|best, index| if is_less_loaded(candidates, index, best) { index } else { best })
+        .expect("at least one is drawn: choices and candidates are at least 1")
+}
+
+/// The less loaded of two candidates drawn at random: what strategies fall back to that have
+/// nothing to go by.
+pub(super) fn better_of_two(candidates: &Candidates<'_>, rng: &mut Rng) -> usize {
+    let n = candidates.len();
+    less_loaded(candidates, Distinct::new(2.min(n), n, rng))
+}
+
+/// Distinct uniform indices below `n`, in the order of the draw: each is drawn among those that are
+/// left, by its rank, and then moved past the smaller ones that are gone.
+pub(super) struct Distinct<'a> {
+    left: usize,
+    n: usize,
+    rng: &'a mut Rng,
+    /// In ascending order, the first `len` of them.
+    gone: [usize; MAX_DRAWN],
+    len: usize,
+}
+
+impl<'a> Distinct<'a> {
+    /// Draws `count` of them, at most `n` and [`MAX_DRAWN`].
+    pub(super) fn new(count: usize, n: usize, rng: &'a mut Rng) -> Self {
+        Self { left: count.min(n).min(MAX_DRAWN), n, rng, gone: [0; MAX_DRAWN], len: 0 }
+    }
+}
+
+impl Iterator for Distinct<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let mut index = self.rng.below(self.n - self.len);
+        let mut place = 0;
+        while place < self.len && self.gone[place] <= index {
+            index += 1;
+            place += 1;
+        }
+        self.gone.copy_within(place..self.len, place + 1);
+        self.gone[place] = index;
+        self.len += 1;
+        Some(index)
+    }
+}
+
+/// Puts things into a random order, each order equally likely (Fisher and Yates, in Durstenfeld's
+/// form of 1964).
+pub(super) fn shuffle<T>(things: &mut [T], rng: &mut Rng) {
+    for last in (1..things.len()).rev() {
+        things.swap(last, rng.below(last + 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every ordered choice of `count` of five, and every order of four, equally often.
+    #[test]
+    fn draws_and_orders_are_uniform() {
+        let mut rng = Rng::from_seed(11);
+        for (count, kinds) in [(1, 5), (2, 20), (3, 60), (5, 120), (9, 120)] {
+            let mut counts = std::collections::BTreeMap::new();
+            for _ in 0..kinds * 1_000 {
+                let drawn: Vec<usize> = Distinct::new(count, 5, &mut rng).collect();
+                *counts.entry(drawn).or_insert(0_u32) += 1;
+            }
+            assert_eq!(counts.len(), kinds, "{count}");
+            // A cell's standard deviation is below 32; 5.5 of them.
+            assert!(counts.values().all(|&n| n.abs_diff(1_000) < 174), "{counts:?}");
+        }
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..24_000 {
+            let mut order = [0, 1, 2, 3];
+            shuffle(&mut order, &mut rng);
+            *counts.entry(order).or_insert(0_u32) += 1;
+        }
+        assert_eq!(counts.len(), 24);
+        assert!(counts.values().all(|&n| n.abs_diff(1_000) < 174), "{counts:?}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Join-idle-queue (Lu, Xie, Kliot, Geller, Larus, Greenberg, 2011): backends that become idle
+//! queue up, and a request takes the first of the queue. It must not search for idle ones.
+
+use std::collections::VecDeque;
+
+use base::{BackendId, RequestMeta, Rng, Time};
+
+use super::draw::{Distinct, MAX_DRAWN, less_loaded, shuffle};
+use super::registry::integer;
+use super::{Candidates, Entry, Job, Parameter, PerBackend, Strategy, load_per_weight};
+use crate::pool::Pool;
+use crate::settings::ParameterValue;
+
+/// The registry's entry.
+pub static ENTRY: Entry = Entry {
+    name: "join_idle_queue",
+    summary: "the backend that has been idle for longest, and when none is, the less loaded of a \
+              few drawn: one balancer with many backends, at any cost of a scan; weights count \
+              only when none is idle",
+    parameters: &[Parameter {
+        name: "choices",
+        default: ParameterValue::Integer(2),
+        min: 1.0,
+        max: MAX_DRAWN as f64,
+        summary: "how many backends are drawn when none is idle; 1 is any, as in the paper",
+    }],
+    build: |parameters| {
+        Box::new(JoinIdleQueue {
+            choices: integer(parameters, "choices"),
+            idle: VecDeque::new(),
+            queued: PerBackend::default(),
+        })
+    },
+};
+
+struct JoinIdleQueue {
+    choices: usize,
+    /// Backends that were idle when they joined; whether they still are is seen when their turn
+    /// comes.
+    idle: VecDeque<BackendId>,
+    /// Those that stand in `idle`, so that each stands there once.
+    queued: PerBackend<()>,
+}
+
+impl JoinIdleQueue {
+    fn join(&mut self, id: BackendId) {
+        if self.queued.get(id).is_none() && self.queued.or_insert_with(id, || ()).is_some() {
+            self.idle.push_back(id);
+        }
+    }
+
+    fn leave(&mut self, place: usize) {
+        if let Some(id) = self.idle.remove(place) {
+            self.queued.remove(id);
+        }
+    }
+
+    /// The first in the queue that is idle and may be picked. Whoever is not idle any more leaves
+    /// the queue, and joins again when it is; whoever only this retry may not have stays.
+    fn first_idle(&mut self, candidates: &Candidates<'_>) -> Option<BackendId> {
+        let mut place = 0;
+        while let Some(&id) = self.idle.get(place) {
+            if candidates.contains(id) {
+                self.leave(place);
+                let index = candidates.find(id).expect("it is among them");
+                if candidates.in_flight(index) == 0 {
+                    return Some(id);
+                }
+            } else if candidates.is_whole() {
+                self.leave(place);
+            } else {
+                place += 1;
+            }
+        }
+        None
+    }
+}
+
+impl Strategy for JoinIdleQueue {
+    fn pick(
+        &mut self,
+        _now: Time,
+        _request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        rng: &mut Rng,
+    ) -> BackendId {
+        self.first_idle(candidates).unwrap_or_else(|| {
+            let n = candidates.len();
+            candidates.id(less_loaded(candidates, Distinct::new(self.choices, n, rng)))
+        })
+    }
+
+    /// All join, in an order of chance: balancers that start together, or hear of a change
+    /// together, do not go on in step.
+    fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) -> Option<Job> {
+        let mut ready: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
+        shuffle(&mut ready, rng);
+        self.queued = PerBackend::default();
+        self.idle.clear();
+        for id in ready {
+            self.join(id);
+        }
+        None
+    }
+
+    fn ended(&mut self, backend: BackendId, in_flight: u32) {
+        if in_flight == 0 {
+            self.join(backend);
+        }
+    }
+
+    fn score(
+        &self,
+        _now: Time,
+        _request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        index: usize,
+    ) -> Option<f64> {
+        Some(load_per_weight(candidates, index))
+    }
+}

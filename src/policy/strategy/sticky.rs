@@ -1,0 +1,83 @@
+//! Sticky sessions: a client that comes back goes to the backend that its cookie names. It must
+//! not know cookies: it sees a number, [`pin_of`] the backend's name.
+
+use base::{BackendId, RequestMeta, Rng, Time};
+
+use super::draw::better_of_two;
+use super::{Candidates, Entry, Job, Parameter, PerBackend, Strategy, load_per_weight};
+use crate::pool::Pool;
+use crate::settings::{ParameterValue, pin_of};
+
+/// The registry's entry.
+pub static ENTRY: Entry = Entry {
+    name: "sticky",
+    summary: "the backend that the request's cookie names, as long as it is in service; else the \
+              better of two, whom the cookie names from then on: sessions that live in one backend",
+    parameters: &[Parameter {
+        name: "cookie",
+        default: ParameterValue::Text(std::borrow::Cow::Borrowed("lab_backend")),
+        min: 1.0,
+        max: 256.0,
+        summary: "the cookie's name",
+    }],
+    // The cookie is the shell's to read and to set, by `Choice::cookie`.
+    build: |_| Box::new(Sticky { pins: Vec::new(), listed: PerBackend::default() }),
+};
+
+struct Sticky {
+    /// In ascending order. It may name backends that are gone.
+    pins: Vec<(u64, BackendId)>,
+    /// Those that stand in `pins`.
+    listed: PerBackend<()>,
+}
+
+impl Sticky {
+    /// The place of the candidate that this request is pinned to. Two names may have the same pin
+    /// (once in 2⁶⁴ pairs): then the first that may be picked.
+    fn pinned(&self, request: &RequestMeta, candidates: &Candidates<'_>) -> Option<usize> {
+        let pin = request.pin?;
+        let from = self.pins.partition_point(|&(other, _)| other < pin);
+        let same = self.pins[from..].iter().take_while(|&&(other, _)| other == pin);
+        same.filter(|&&(_, id)| candidates.contains(id)).find_map(|&(_, id)| candidates.find(id))
+    }
+}
+
+impl Strategy for Sticky {
+    fn pick(
+        &mut self,
+        _now: Time,
+        request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        rng: &mut Rng,
+    ) -> BackendId {
+        let pinned = self.pinned(request, candidates);
+        candidates.id(pinned.unwrap_or_else(|| better_of_two(candidates, rng)))
+    }
+
+    /// The list is of all backends, in service or not, and so is made again only when one has come
+    /// that is not in it: not whenever a weight changes or a backend goes down and up.
+    fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) -> Option<Job> {
+        if pool.ready().any(|(id, _)| self.listed.get(id).is_none()) {
+            self.listed = PerBackend::default();
+            self.pins.clear();
+            for backend in pool.statuses() {
+                self.listed.or_insert_with(backend.id, || ());
+                self.pins.push((pin_of(backend.name), backend.id));
+            }
+            self.pins.sort_unstable();
+        }
+        None
+    }
+
+    /// Requests in flight per weight; −1, before all others, for whom the cookie names.
+    fn score(
+        &self,
+        _now: Time,
+        request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        index: usize,
+    ) -> Option<f64> {
+        let pinned = self.pinned(request, candidates) == Some(index);
+        Some(if pinned { -1.0 } else { load_per_weight(candidates, index) })
+    }
+}
