@@ -8,6 +8,7 @@
 pub mod backends;
 pub mod distribution;
 pub mod document;
+pub mod edge;
 mod lines;
 pub mod path;
 pub mod policy_keys;

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::{Registry, Settings};
 
 use crate::backends::{BACKENDS, WEIGHT, WORKERS, push};
 use crate::document::Document;
+use crate::edge::{
+    AccessLog, AdminToken, CLIENT_KEYS, Forwarded, OPERATOR_KEYS, TlsFiles, folder_of, path_to_toml,
+};
 use crate::policy_keys::{self, POLICY_KEYS, TIMEOUT_ALONE};
 use crate::problem::Problem;
 use crate::reader::{Context, ROOT, Reader};
@@ -43,6 +47,8 @@ pub static PROXY_TOML: Schema = Schema {
             },
             WORKERS_KEY,
         ],
+        CLIENT_KEYS,
+        OPERATOR_KEYS,
         POLICY_KEYS,
         &[
             TIMEOUT_ALONE,
@@ -93,7 +99,8 @@ static BACKEND: Schema = Schema {
     ]],
 };
 
-/// proxy.toml.
+/// proxy.toml. Made by [`ProxyConfig::parse`], or by [`ProxyConfig::new`] and what differs from it.
+/// The relative paths of a file start in its folder; here they have it in front of them.
 #[derive(Clone, Debug)]
 pub struct ProxyConfig {
     /// Where requests come in; port 0 is any free one.
@@ -110,6 +117,29 @@ pub struct ProxyConfig {
     pub backends: Vec<ProxyBackend>,
     /// The seed of its random choices; `None` is drawn by the system (the lab gives the trial's).
     pub seed: Option<u64>,
+    /// HTTP/2 too: by prior knowledge on a plain connection, by ALPN on TLS.
+    pub h2: bool,
+    /// TLS towards clients; `None`: plain connections.
+    pub tls: Option<TlsFiles>,
+    /// Connections of clients that a worker holds at once, 1 to 1 000 000.
+    pub max_connections: u32,
+    /// How many proxies in front are trusted, 0 to 16: so many entries of X-Forwarded-For or
+    /// Forwarded, from the right, are believed.
+    pub trusted_hops: u32,
+    /// What backends are told of the client.
+    pub forwarded: Forwarded,
+    /// Whether every request upstream has an X-Request-Id: that of a trusted hop, else a new one.
+    pub request_id: bool,
+    /// Whether answers to requests with `X-Lab-Explain: 1` show the candidates.
+    pub explain: bool,
+    /// Where the access log goes; `None`: nowhere.
+    pub access_log: Option<AccessLog>,
+    /// The bearer token that the admin API asks for; `None`: it asks for none.
+    pub admin_token: Option<AdminToken>,
+    /// Origins, besides the admin API's own, that may change things by it.
+    pub admin_origins: Vec<String>,
+    /// Where changes by the admin API are kept over a restart.
+    pub state_file: Option<PathBuf>,
 }
 
 /// A backend of proxy.toml.
@@ -124,15 +154,46 @@ pub struct ProxyBackend {
 }
 
 impl ProxyConfig {
+    /// A proxy that listens there and decides so, the rest as in a proxy.toml that does not say
+    /// it; no admin API, no backends.
+    pub fn new(listen: SocketAddr, settings: Settings) -> Self {
+        Self {
+            listen,
+            admin: None,
+            workers: 1,
+            settings,
+            drain_timeout: Duration::from_secs(5),
+            backends: Vec::new(),
+            seed: None,
+            h2: true,
+            tls: None,
+            max_connections: 65_536,
+            trusted_hops: 0,
+            forwarded: Forwarded::default(),
+            request_id: true,
+            explain: false,
+            access_log: None,
+            admin_token: None,
+            admin_origins: Vec::new(),
+            state_file: None,
+        }
+    }
+
     /// Reads proxy.toml.
     pub fn parse(file: &str, text: &str, registry: &Registry) -> Result<Self, Vec<Problem>> {
         let document = Document::parse(file, text)?;
         let context = Context::new(file);
-        let made = Self::read(&context, &document, registry);
+        let made = Self::read(&context, file, &document, registry);
         context.finish(made)
     }
 
-    fn read(context: &Context<'_>, document: &Document, registry: &Registry) -> Option<Self> {
+    fn read(
+        context: &Context<'_>,
+        file: &str,
+        document: &Document,
+        registry: &Registry,
+    ) -> Option<Self> {
+        let folder = folder_of(file);
         let r = Reader::new(context, &document.root, ROOT, &PROXY_TOML);
         let listen = r.address("listen");
         let admin = r.address("admin");
@@ -147,6 +208,14 @@ impl ProxyConfig {
         let drain_timeout = r.duration("drain_timeout");
         let seed = r.whole("seed");
         let backends = read_backends(&r);
+        let (h2, tls) = (r.flag("h2"), TlsFiles::read(&r, folder));
+        let max_connections = r.whole_u32("max_connections");
+        let (trusted_hops, forwarded) = (r.whole_u32("trusted_hops"), Forwarded::read(&r));
+        let (request_id, explain) = (r.flag("request_id"), r.flag("explain"));
+        let access_log = AccessLog::read(&r, folder);
+        let admin_token = AdminToken::read(&r, folder);
+        let admin_origins = r.origins("admin_origins");
+        let state_file = r.text("state_file").map(|file| folder.join(file));
         if !r.has("backends") && !r.has("admin") {
             let message = "no backends: write at least one [[backends]], or admin = \
                            \"127.0.0.1:9900\" to add some later";
@@ -160,6 +229,17 @@ impl ProxyConfig {
             drain_timeout: drain_timeout?,
             backends: backends?,
             seed,
+            h2: h2?,
+            tls: tls?,
+            max_connections: max_connections?,
+            trusted_hops: trusted_hops?,
+            forwarded: forwarded?,
+            request_id: request_id?,
+            explain: explain?,
+            access_log: access_log?,
+            admin_token,
+            admin_origins: admin_origins?,
+            state_file,
         })
     }
 
@@ -176,6 +256,13 @@ impl ProxyConfig {
         if let Some(seed) = self.seed {
             push(&mut text, "seed", &seed.to_string());
         }
+        self.push_edge_words(&mut text);
+        if let Some(tls) = &self.tls {
+            tls.push(&mut text);
+        }
+        if let Some(log) = &self.access_log {
+            log.push(&mut text);
+        }
         policy_keys::tables_to_toml(&mut text, &self.settings);
         for backend in &self.backends {
             text.push_str("\n[[backends]]\n");
@@ -186,6 +273,26 @@ impl ProxyConfig {
             }
         }
         text
+    }
+
+    /// The keys of [`CLIENT_KEYS`] and [`OPERATOR_KEYS`] that are no tables.
+    fn push_edge_words(&self, text: &mut String) {
+        push(text, "h2", &self.h2.to_string());
+        push(text, "max_connections", &self.max_connections.to_string());
+        push(text, "trusted_hops", &self.trusted_hops.to_string());
+        push(text, "forwarded", &quote(self.forwarded.word()));
+        push(text, "request_id", &self.request_id.to_string());
+        push(text, "explain", &self.explain.to_string());
+        if let Some(token) = &self.admin_token {
+            token.push(text);
+        }
+        if !self.admin_origins.is_empty() {
+            let origins: Vec<String> = self.admin_origins.iter().map(|text| quote(text)).collect();
+            push(text, "admin_origins", &format!("[{}]", origins.join(", ")));
+        }
+        if let Some(file) = &self.state_file {
+            push(text, "state_file", &path_to_toml(file));
+        }
     }
 }
 

@@ -149,19 +149,29 @@ fn one_of(tagged: &'static Tagged) -> Value {
 
 fn of_kind(kind: &'static Kind) -> Value {
     let whole = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
+    let number = |min: f64, above: bool, max: f64| {
+        let least = if above { "exclusiveMinimum" } else { "minimum" };
+        json!({ "type": "number", least: min, "maximum": max })
+    };
     let duration = || json!({ "type": "string", "pattern": DURATION });
     match kind {
         Kind::Text(max) => json!({ "type": "string", "minLength": 1, "maxLength": max }),
         Kind::Name => json!({ "type": "string", "pattern": NAME }),
         Kind::Target => json!({ "type": "string", "pattern": "^/[!-\"$-~]*$" }),
+        Kind::File => json!({ "type": "string", "minLength": 1 }),
+        Kind::Secret { min, max } => {
+            json!({ "type": "string", "pattern": format!("^[!-~]{{{min},{max}}}$") })
+        }
+        Kind::KeySource => {
+            let pattern = "^(address|path|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})$";
+            json!({ "type": "string", "pattern": pattern })
+        }
         Kind::Word(words) => json!({ "enum": words }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Whole { min, max } => whole(*min, *max),
-        Kind::Number { min, above: true, max } => {
-            json!({ "type": "number", "exclusiveMinimum": min, "maximum": max })
-        }
-        Kind::Number { min, above: false, max } => {
-            json!({ "type": "number", "minimum": min, "maximum": max })
+        Kind::Number { min, above, max } => number(*min, *above, *max),
+        Kind::NumberOrOff { min, above, max } => {
+            json!({ "anyOf": [number(*min, *above, *max), { "const": "off" }] })
         }
         Kind::Duration { .. } => duration(),
         Kind::DurationOrOff => json!({ "anyOf": [duration(), { "const": "off" }] }),
@@ -175,6 +185,15 @@ fn of_kind(kind: &'static Kind) -> Value {
         Kind::Address => json!({ "type": "string" }),
         Kind::Wholes { min, max, count } => {
             json!({ "type": "array", "items": whole(*min, *max), "maxItems": count })
+        }
+        Kind::Statuses(count) => {
+            let range = json!({ "type": "string", "pattern": "^[1-5][0-9]{2}-[1-5][0-9]{2}$" });
+            let item = json!({ "anyOf": [whole(100, 599), range] });
+            json!({ "type": "array", "items": item, "minItems": 1, "maxItems": count })
+        }
+        Kind::Origins(count) => {
+            let item = json!({ "type": "string", "pattern": "^https?://[^/A-Z]+$" });
+            json!({ "type": "array", "items": item, "maxItems": count })
         }
         Kind::Seconds => {
             json!({ "type": "array", "items": { "type": "number", "minimum": 0 }, "minItems": 1 })

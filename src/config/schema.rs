@@ -1,6 +1,8 @@
 //! What a table's keys are: declared once, read by the decoder, the reference page and the JSON
 //! Schema. It must not know what the values are for.
 
+use policy::settings::KeySource;
+
 /// The keys of a table.
 #[derive(Debug)]
 pub struct Schema {
@@ -45,6 +47,17 @@ pub enum Kind {
     Name,
     /// The path of a request.
     Target,
+    /// The path of a file.
+    File,
+    /// Visible ASCII without spaces, which no message shows.
+    Secret {
+        /// The fewest characters.
+        min: usize,
+        /// The most.
+        max: usize,
+    },
+    /// What a request is recognised by: "address", "path", "header:NAME", "cookie:NAME".
+    KeySource,
     /// One of these words.
     Word(&'static [&'static str]),
     /// `true` or `false`.
@@ -58,6 +71,15 @@ pub enum Kind {
     },
     /// Any number.
     Number {
+        /// The smallest …
+        min: f64,
+        /// … which itself may be excluded.
+        above: bool,
+        /// The largest.
+        max: f64,
+    },
+    /// Any number, or "off".
+    NumberOrOff {
         /// The smallest …
         min: f64,
         /// … which itself may be excluded.
@@ -94,6 +116,10 @@ pub enum Kind {
         /// How many there may be.
         count: usize,
     },
+    /// A list of statuses of HTTP and of ranges of them such as "200-299"; one to so many.
+    Statuses(usize),
+    /// A list of web origins such as "http://localhost:5173", at most so many.
+    Origins(usize),
     /// A list of seconds.
     Seconds,
     /// A table of its own.
@@ -149,17 +175,26 @@ impl Kind {
             (min, u64::MAX) => format!("a whole number of at least {min}"),
             (min, max) => format!("a whole number from {min} to {max}"),
         };
+        let number = |min: f64, above: bool, max: f64| match above {
+            true => format!("a number above {min}, at most {max}"),
+            false => format!("a number from {min} to {max}"),
+        };
         match self {
             Self::Text(max) => format!("text of 1 to {max} characters"),
             Self::Name => "a name of 1 to 64 letters, digits, \"-\" and \"_\"".into(),
             Self::Target => "a path such as \"/\" or \"/search?q=1\", without spaces".into(),
+            Self::File => "the path of a file".into(),
+            Self::Secret { min, max } => {
+                format!("{min} to {max} visible ASCII characters without spaces")
+            }
+            Self::KeySource => KeySource::parse("").expect_err("an empty text is no source").into(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Flag => "true or false".into(),
             Self::Whole { min, max } => whole(*min, *max),
-            Self::Number { min, above: true, max } => {
-                format!("a number above {min}, at most {max}")
+            Self::Number { min, above, max } => number(*min, *above, *max),
+            Self::NumberOrOff { min, above, max } => {
+                format!("{}, or \"off\"", number(*min, *above, *max))
             }
-            Self::Number { min, above: false, max } => format!("a number from {min} to {max}"),
             Self::Duration { zero: true } => "a duration such as \"500ms\"".into(),
             Self::Duration { zero: false } => "a duration above zero such as \"500ms\"".into(),
             Self::DurationOrOff => "a duration above zero such as \"2s\", or \"off\"".into(),
@@ -168,6 +203,12 @@ impl Kind {
             Self::Address => "an address and a port such as \"127.0.0.1:8080\"".into(),
             Self::Wholes { min, max, count } => {
                 format!("a list of at most {count} whole numbers from {min} to {max}")
+            }
+            Self::Statuses(count) => {
+                format!("a list of 1 to {count} statuses and ranges such as [200, \"300-399\"]")
+            }
+            Self::Origins(count) => {
+                format!("a list of at most {count} origins such as [\"http://localhost:5173\"]")
             }
             Self::Seconds => "a list of seconds such as [0.02, 0.03]".into(),
             Self::Table(schema) => format!("a table: write {}", schema.title),

@@ -1,11 +1,13 @@
 //! What is written as TOML reads back as the same configuration, whatever it is.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::Distribution;
 use config::backends::BackendConfig;
+use config::edge::{AccessLog, AdminToken, Forwarded, Secret, TlsFiles};
 use config::proxy::ProxyBackend;
 use config::{BackendsConfig, ProxyConfig};
 use policy::{HealthSettings, Registry, RetrySettings, Settings, TimeoutSettings};
@@ -133,11 +135,59 @@ fn settings() -> impl Strategy<Value = Settings> {
     )
 }
 
+/// What stands in proxy.toml besides policies and backends.
+fn edge() -> impl Strategy<Value = ProxyConfig> {
+    let file = || "/[a-zé \"'./-]{1,20}".prop_map(PathBuf::from);
+    let tls = (file(), file()).prop_map(|(cert, key)| TlsFiles { cert, key });
+    let log = prop_oneof![Just(AccessLog::Stdout), file().prop_map(AccessLog::File)];
+    let forwarded = prop_oneof![
+        Just(Forwarded::XForwarded),
+        Just(Forwarded::Standard),
+        Just(Forwarded::Both),
+        Just(Forwarded::Off)
+    ];
+    let token = prop_oneof![
+        "[!-~]{16,256}"
+            .prop_map(|text| AdminToken::Written(Secret::parse(&text).expect("of this shape"))),
+        file().prop_map(AdminToken::File),
+    ];
+    let origins = vec("https?://[a-z]{1,9}(:5173)?", 0..4);
+    (
+        any::<(bool, bool, bool)>(),
+        (1_u32..=1_000_000, 0_u32..=16, forwarded),
+        (option::of(tls), option::of(log), option::of(token), option::of(file())),
+        origins,
+    )
+        .prop_map(|((h2, request_id, explain), numbers, files, admin_origins)| {
+            let (max_connections, trusted_hops, forwarded) = numbers;
+            let (tls, access_log, admin_token, state_file) = files;
+            ProxyConfig {
+                h2,
+                tls,
+                max_connections,
+                trusted_hops,
+                forwarded,
+                request_id,
+                explain,
+                access_log,
+                admin_token,
+                admin_origins,
+                state_file,
+                ..ProxyConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)), plain())
+            }
+        })
+}
+
+fn plain() -> Settings {
+    let choice = Registry::standard().choose("random", &std::collections::BTreeMap::new());
+    Settings::plain(choice.expect("it needs no parameters"))
+}
+
 fn proxy_config() -> impl Strategy<Value = ProxyConfig> {
     let backends = btree_map(1_u16.., (1_u32..=65_536, any::<bool>()), 0..5);
     let ends = (option::of(any::<u64>()), duration());
-    (address(), 1_u32..=256, settings(), ends, backends).prop_map(
-        |(listen, workers, settings, (seed, drain_timeout), backends)| ProxyConfig {
+    (address(), 1_u32..=256, settings(), ends, backends, edge()).prop_map(
+        |(listen, workers, settings, (seed, drain_timeout), backends, edge)| ProxyConfig {
             listen,
             admin: Some(SocketAddr::from(([127, 0, 0, 2], 0))),
             workers,
@@ -152,6 +202,7 @@ fn proxy_config() -> impl Strategy<Value = ProxyConfig> {
                 })
                 .collect(),
             seed,
+            ..edge
         },
     )
 }
@@ -187,5 +238,7 @@ proptest! {
         let read = read.unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
         // A registry's entries hold functions, which cannot be compared; their names can.
         prop_assert_eq!(format!("{read:?}"), format!("{config:?}"), "{}", text);
+        // The one thing that is not shown.
+        prop_assert_eq!(&read.admin_token, &config.admin_token);
     }
 }

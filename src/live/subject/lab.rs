@@ -48,10 +48,8 @@ fn proxy_config(topology: &Topology<'_>) -> ProxyConfig {
     let variant = &topology.trial.variant;
     let backends = variant.backends.iter().zip(topology.backends);
     ProxyConfig {
-        listen: ANY,
         admin: Some(ANY),
         workers: variant.proxy.workers,
-        settings: variant.proxy.settings.clone(),
         drain_timeout: DRAIN,
         backends: backends
             .map(|(spec, address)| ProxyBackend {
@@ -61,6 +59,7 @@ fn proxy_config(topology: &Topology<'_>) -> ProxyConfig {
             })
             .collect(),
         seed: Some(topology.trial.seed),
+        ..ProxyConfig::new(ANY, variant.proxy.settings.clone())
     }
 }
 
