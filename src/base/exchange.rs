@@ -93,6 +93,15 @@ impl FailureKind {
             Self::Status => "status",
         }
     }
+
+    /// The status with which a gateway tells its client that its last attempt failed so: 504 where
+    /// time ran out, 502 for the rest (RFC 9110 §15.6.3 and §15.6.5).
+    pub const fn gateway_status(self) -> u16 {
+        match self {
+            Self::Timeout | Self::ConnectTimeout => 504,
+            Self::Connect | Self::Reset | Self::Protocol | Self::Status => 502,
+        }
+    }
 }
 
 /// How a request ended, by what its client saw, whatever stood between.
@@ -149,6 +158,20 @@ mod tests {
             (504, Outcome::Failed(FailureKind::Status)),
         ] {
             assert_eq!(Outcome::of_status(status), outcome, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_says_what_became_of_its_last_attempt() {
+        for (failure, status) in [
+            (FailureKind::Connect, 502),
+            (FailureKind::ConnectTimeout, 504),
+            (FailureKind::Reset, 502),
+            (FailureKind::Timeout, 504),
+            (FailureKind::Protocol, 502),
+            (FailureKind::Status, 502),
+        ] {
+            assert_eq!(failure.gateway_status(), status, "{failure:?}");
         }
     }
 }

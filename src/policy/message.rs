@@ -69,6 +69,16 @@ pub enum Reject {
     QueueTimeout,
 }
 
+impl Reject {
+    /// The status with which the client is told, as the variants say.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::RateLimited(_) => 429,
+            Self::NoBackend | Self::Overloaded | Self::QueueFull | Self::QueueTimeout => 503,
+        }
+    }
+}
+
 /// What to do with a new request.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,14 +101,15 @@ pub(crate) async fn forward(
     let mut deadline = client.deadline.take().unwrap_or_else(|| Deadline::new(clock));
     let mut leg = match worker.shared.begin(meta) {
         Ok(leg) => leg,
-        Err(Reject::NoBackend) => {
-            return say(StatusCode::SERVICE_UNAVAILABLE, "no backend is in service");
-        }
-        Err(Reject::RateLimited(_)) => {
-            return say(StatusCode::TOO_MANY_REQUESTS, "more requests than the rate allows");
-        }
-        Err(Reject::Overloaded | Reject::QueueFull | Reject::QueueTimeout) => {
-            return say(StatusCode::SERVICE_UNAVAILABLE, "too many requests are waiting");
+        Err(why) => {
+            let text = match why {
+                Reject::NoBackend => "no backend is in service",
+                Reject::RateLimited(_) => "more requests than the rate allows",
+                Reject::Overloaded | Reject::QueueFull | Reject::QueueTimeout => {
+                    "too many requests are waiting"
+                }
+            };
+            return say(own_status(why.status()), text);
         }
     };
     loop {
@@ -252,15 +253,21 @@ fn deliver(
 
 /// The answer when every attempt failed; `error` is the last one's.
 fn give_up(client: &Rc<Client>, leg: &Leg, error: Option<FailureKind>) -> Response<Answer> {
-    let (status, text) = match error {
-        Some(FailureKind::Timeout) => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
-        Some(FailureKind::ConnectTimeout) => (StatusCode::GATEWAY_TIMEOUT, "no connection in time"),
-        Some(FailureKind::Connect) => (StatusCode::BAD_GATEWAY, "connection failed"),
-        Some(FailureKind::Reset) => (StatusCode::BAD_GATEWAY, "connection broke"),
-        Some(FailureKind::Protocol) => (StatusCode::BAD_GATEWAY, "not an HTTP answer"),
-        Some(FailureKind::Status) | None => (StatusCode::BAD_GATEWAY, "the backend failed"),
+    let error = error.unwrap_or(FailureKind::Status);
+    let text = match error {
+        FailureKind::Timeout => "no answer in time",
+        FailureKind::ConnectTimeout => "no connection in time",
+        FailureKind::Connect => "connection failed",
+        FailureKind::Reset => "connection broke",
+        FailureKind::Protocol => "not an HTTP answer",
+        FailureKind::Status => "the backend failed",
     };
-    own_answer(client, status, format!("backend: {text}"), leg)
+    own_answer(client, own_status(error.gateway_status()), format!("backend: {text}"), leg)
+}
+
+/// A status that the balancer's words carry.
+fn own_status(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).expect("policy names statuses of three digits")
 }
 
 /// An answer of the proxy itself that ends with this attempt.
