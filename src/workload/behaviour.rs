@@ -14,6 +14,7 @@ use base::{Rng, Time, time};
 use crate::condition::Condition;
 use crate::fault::FaultChange;
 use crate::lane::{Lane, Slot, Speed};
+use crate::load::{Load, LoadMeter};
 use crate::service::{Abandoned, BackendModel, Discipline};
 
 /// A request inside a backend, named by the shell.
@@ -89,6 +90,8 @@ pub struct Behaviour {
     bypass: Lane,
     /// Answers that are due and not yet taken, in order of time.
     due: VecDeque<Answer>,
+    /// Where somebody wants to know the load.
+    meter: Option<Box<LoadMeter>>,
 }
 
 /// A request inside.
@@ -96,6 +99,9 @@ pub struct Behaviour {
 struct Job {
     seq: u64,
     place: Place,
+    began: Time,
+    /// Requests that were inside when it came.
+    met: u32,
     /// Its client left; it is finished for nobody.
     abandoned: bool,
 }
@@ -121,7 +127,13 @@ impl Behaviour {
             service: Lane::new(),
             bypass: Lane::new(),
             due: VecDeque::new(),
+            meter: None,
         }
+    }
+
+    /// From now on remembers latencies, so that [`Behaviour::load`] can tell of them.
+    pub fn watch_load(&mut self) {
+        self.meter.get_or_insert_default();
     }
 
     /// A request was read. `luck` (the request's, mixed with its attempt number) decides its
@@ -150,7 +162,8 @@ impl Behaviour {
                 Place::Waiting
             }
         };
-        let before = self.jobs.insert(work, Job { seq, place, abandoned: false });
+        let job = Job { seq, place, began: self.now, met: self.in_flight(), abandoned: false };
+        let before = self.jobs.insert(work, job);
         assert!(before.is_none(), "{work:?} is inside already: the shell gave a name twice");
         self.set_speeds(self.now);
         Admission::Accepted
@@ -230,6 +243,15 @@ impl Behaviour {
         u32::try_from(self.jobs.len() + self.due.len()).unwrap_or(u32::MAX)
     }
 
+    /// Its load now. The latency is zero unless [`Behaviour::watch_load`] was called; errors, which
+    /// are answered past the queue, do not count for it.
+    pub fn load(&self, now: Time) -> Load {
+        let in_flight = self.in_flight();
+        let estimate = |meter: &LoadMeter| meter.estimate(now, in_flight);
+        let latency = self.meter.as_deref().map_or(Duration::ZERO, estimate);
+        Load { in_flight, latency }
+    }
+
     /// The model it plays.
     pub const fn model(&self) -> &BackendModel {
         &self.model
@@ -258,6 +280,9 @@ impl Behaviour {
             Place::Waiting => unreachable!("what waits is in no lane"),
             Place::Served(slot) => {
                 self.service.remove(slot);
+                if let Some(meter) = &mut self.meter {
+                    meter.record(at, job.met, at.since(job.began));
+                }
                 (OK, self.model.response_bytes)
             }
             Place::Bypassing(slot, status) => {

@@ -8,11 +8,13 @@ pub mod behaviour;
 mod condition;
 pub mod fault;
 mod lane;
+pub mod load;
 pub mod network;
 pub mod service;
 
 pub use arrivals::{Arrival, Arrivals, LoadShape, Pattern, Phase};
 pub use behaviour::{Admission, Answer, Behaviour, Gate, HealthAnswer, WorkId};
 pub use fault::{Fault, FaultChange, FaultKind, FaultPlan, MAX_CHANGES};
+pub use load::Load;
 pub use network::Network;
 pub use service::{Abandoned, BackendModel, Discipline};

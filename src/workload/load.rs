@@ -1,0 +1,216 @@
+//! What a backend tells of its load: how many requests it has, and how long it believes that one
+//! takes now. It must not know what a balancer makes of it.
+//!
+//! The estimate is that of Prequal's servers (Wydrowski et al., Load is not what you should
+//! balance, NSDI 2024, §4): the median of the latencies that requests had lately which found about
+//! as many others as are there now. Nothing lately means no estimate: a backend that once was slow
+//! and gets no requests since would else look slow for ever.
+
+use std::time::Duration;
+
+use base::{Time, time};
+
+/// A backend's load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests inside, served and waiting ones.
+    pub in_flight: u32,
+    /// How long one takes at this load; zero when no recent request tells.
+    pub latency: Duration,
+}
+
+/// How long a latency counts.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Latencies kept for each bucket: of so many the median is within the middle half nearly always.
+const SAMPLES: usize = 16;
+
+/// Below this every number of requests has a bucket of its own; above, an eighth of an octave has.
+const EXACT: u32 = 16;
+
+/// The latencies of the requests that ended lately, by how many others they found. At most 240
+/// buckets of 264 bytes; they come into being as the load first gets there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoadMeter {
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Clone, Debug)]
+struct Bucket {
+    /// When each ended, and its latency in nanoseconds; the oldest is overwritten.
+    samples: [(Time, u64); SAMPLES],
+    /// How many there were.
+    seen: u64,
+}
+
+impl Bucket {
+    const EMPTY: Self = Self { samples: [(Time::ZERO, 0); SAMPLES], seen: 0 };
+
+    fn fresh(&self, now: Time) -> impl Iterator<Item = u64> {
+        let kept = usize::try_from(self.seen).unwrap_or(SAMPLES).min(SAMPLES);
+        let is_fresh = move |&&(ended, _): &&(Time, u64)| now.since(ended) <= FRESH;
+        self.samples[..kept].iter().filter(is_fresh).map(|&(_, nanos)| nanos)
+    }
+}
+
+/// Which bucket so many requests belong to.
+const fn bucket_of(in_flight: u32) -> usize {
+    if in_flight < EXACT {
+        return in_flight as usize;
+    }
+    let octave = u32::BITS - 1 - in_flight.leading_zeros();
+    let eighth = (in_flight >> (octave - 3)) & 7;
+    (EXACT + (octave - 4) * 8 + eighth) as usize
+}
+
+impl LoadMeter {
+    /// A request ended that had found `met` others inside and took `latency`.
+    pub(crate) fn record(&mut self, now: Time, met: u32, latency: Duration) {
+        let index = bucket_of(met);
+        if index >= self.buckets.len() {
+            self.buckets.resize(index + 1, Bucket::EMPTY);
+        }
+        let bucket = &mut self.buckets[index];
+        bucket.samples[bucket.seen as usize % SAMPLES] = (now, time::nanos(latency));
+        bucket.seen += 1;
+    }
+
+    /// How long a request may be expected to take that finds `in_flight` others: the median of
+    /// the fresh latencies in its bucket and the two beside it.
+    pub(crate) fn estimate(&self, now: Time, in_flight: u32) -> Duration {
+        let index = bucket_of(in_flight);
+        let near = self.buckets.iter().skip(index.saturating_sub(1)).take(index.min(1) + 2);
+        let mut latencies = [0; 3 * SAMPLES];
+        let mut count = 0;
+        for nanos in near.flat_map(|bucket| bucket.fresh(now)) {
+            latencies[count] = nanos;
+            count += 1;
+        }
+        if count == 0 {
+            return Duration::ZERO;
+        }
+        let (_, &mut median, _) = latencies[..count].select_nth_unstable((count - 1) / 2);
+        Duration::from_nanos(median)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::ZERO + ms(millis)
+    }
+
+    #[test]
+    fn the_estimate_is_the_median_of_what_is_recent_and_alike() {
+        let mut meter = LoadMeter::default();
+        assert_eq!(meter.estimate(at(0), 0), Duration::ZERO, "nothing is known");
+        for (ended, met, latency) in
+            [(10, 0, 5), (20, 1, 7), (30, 2, 100), (40, 5, 30), (900, 4, 20), (950, 100, 500)]
+        {
+            meter.record(at(ended), met, ms(latency));
+        }
+        for (now, in_flight, expected) in [
+            (1000, 0, 5),    // of 5 and 7 the lower
+            (1000, 1, 7),    // 5, 7, 100
+            (1000, 3, 20),   // 20, 100
+            (1000, 4, 20),   // 20, 30
+            (1000, 6, 30),   // 30 alone
+            (1000, 8, 0),    // nobody met about 8
+            (1015, 0, 7),    // the 5 is too old
+            (1041, 6, 0),    // and so is the 30
+            (1041, 5, 20),   // not so its neighbour
+            (1041, 99, 500), // near enough
+            (1041, 140, 0),  // not so
+            (9000, 100, 0),  // nothing is recent
+        ] {
+            assert_eq!(meter.estimate(at(now), in_flight), ms(expected), "{in_flight} at {now}");
+        }
+    }
+
+    #[test]
+    fn buckets_follow_each_other_and_are_few() {
+        let mut last = 0;
+        for in_flight in 0..100_000 {
+            let bucket = bucket_of(in_flight);
+            assert!(bucket == last || bucket == last + 1, "{in_flight}");
+            last = bucket;
+        }
+        assert_eq!(bucket_of(u32::MAX), 239);
+    }
+
+    /// What the meter must say, told from the whole history.
+    fn reference(history: &[(u64, u32, u64)], now: u64, in_flight: u32) -> u64 {
+        let bucket = bucket_of(in_flight);
+        let mut near: Vec<u64> = (bucket.saturating_sub(1)..=bucket + 1)
+            .flat_map(|wanted| {
+                let of_bucket = history.iter().filter(move |(_, met, _)| bucket_of(*met) == wanted);
+                let last = of_bucket.rev().take(SAMPLES);
+                last.filter(|(ended, ..)| now - ended <= 1000).map(|&(.., latency)| latency)
+            })
+            .collect();
+        near.sort_unstable();
+        near.get(near.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    }
+
+    /// The one that starves idle backends for ever: what it once saw stays.
+    fn never_forgets(history: &[(u64, u32, u64)], _now: u64, in_flight: u32) -> u64 {
+        let last = history.last().map_or(0, |&(ended, ..)| ended);
+        reference(history, last, in_flight)
+    }
+
+    /// The one that a burst at another load misleads.
+    fn ignores_the_load(history: &[(u64, u32, u64)], now: u64, _in_flight: u32) -> u64 {
+        let flat: Vec<_> = history.iter().map(|&(ended, _, latency)| (ended, 0, latency)).collect();
+        reference(&flat, now, 0)
+    }
+
+    fn meter_of(history: &[(u64, u32, u64)]) -> LoadMeter {
+        let mut meter = LoadMeter::default();
+        for &(ended, met, latency) in history {
+            meter.record(at(ended), met, ms(latency));
+        }
+        meter
+    }
+
+    fn histories() -> impl Strategy<Value = (Vec<(u64, u32, u64)>, u64, u32)> {
+        let sample = (0..40_u64, prop_oneof![0..6_u32, 0..400_u32], 1..100_u64);
+        let history = prop::collection::vec(sample, 0..120).prop_map(|steps| {
+            let mut now = 0;
+            steps
+                .into_iter()
+                .map(|(step, met, latency)| {
+                    now += step;
+                    (now, met, latency)
+                })
+                .collect::<Vec<_>>()
+        });
+        (history, 0..1500_u64, prop_oneof![0..6_u32, 0..400_u32]).prop_map(|(h, later, met)| {
+            let now = h.last().map_or(0, |&(ended, ..)| ended) + later;
+            (h, now, met)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_meter_says_what_the_whole_history_says((history, now, met) in histories()) {
+            let told = meter_of(&history).estimate(at(now), met);
+            prop_assert_eq!(told, ms(reference(&history, now, met)));
+        }
+    }
+
+    #[test]
+    fn the_wrong_estimates_are_told_apart() {
+        let history = [(10, 0, 5), (20, 0, 5), (30, 300, 90), (40, 300, 90), (50, 300, 90)];
+        let told = |now, met| meter_of(&history).estimate(at(now), met);
+        assert_ne!(told(2000, 0), ms(never_forgets(&history, 2000, 0)));
+        assert_ne!(told(60, 0), ms(ignores_the_load(&history, 60, 0)));
+    }
+}
