@@ -9,11 +9,50 @@ use scenario::LoadSpec;
 use workload::{Arrival, Arrivals};
 
 /// A request without its end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Open {
     arrival: Arrival,
-    /// The attempt that is under way for it.
-    pub(crate) attempt: Option<Key>,
+    /// Its attempts under way; none while it waits inside the subject.
+    pub(crate) legs: Legs,
+}
+
+/// Attempts under way of one request. There is seldom more than one, so the first costs no memory
+/// of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Legs {
+    first: Option<Key>,
+    more: Vec<Key>,
+}
+
+impl Legs {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, leg: Key) {
+        if self.first.is_none() {
+            self.first = Some(leg);
+        } else {
+            self.more.push(leg);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, leg: Key) {
+        if self.first == Some(leg) {
+            self.first = None;
+        } else {
+            self.more.retain(|&other| other != leg);
+        }
+    }
+}
+
+impl IntoIterator for Legs {
+    type Item = Key;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Key>, std::vec::IntoIter<Key>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.more)
+    }
 }
 
 /// The load and its open requests.
@@ -45,12 +84,14 @@ impl Client {
     /// A request arrives; its key, and when its client will have lost patience.
     pub(crate) fn begin(&mut self, arrival: Arrival, recorder: &mut Recorder) -> (Key, Time) {
         recorder.begin(arrival.at);
-        (self.open.insert(Open { arrival, attempt: None }), arrival.at + self.timeout)
+        let key = self.open.insert(Open { arrival, legs: Legs::default() });
+        (key, arrival.at + self.timeout)
     }
 
-    /// All that a policy may know of a request.
-    pub(crate) const fn meta(&self, arrival: Arrival) -> RequestMeta {
-        RequestMeta::new(RequestId(arrival.request), self.idempotent)
+    /// All that a policy may know of a request. Its id is its key here, so that what the subject
+    /// says of it later is found without a search.
+    pub(crate) const fn meta(&self, key: Key) -> RequestMeta {
+        RequestMeta::new(RequestId(key.pack()), self.idempotent)
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Open> {
@@ -67,7 +108,7 @@ impl Client {
     }
 
     /// A request ends as its client sees it: with this status, or without an answer. `backend` is
-    /// the one that answered.
+    /// the one that answered. What is still under way for it is given back.
     pub(crate) fn end(
         &mut self,
         now: Time,
@@ -76,9 +117,10 @@ impl Client {
         status: Option<u16>,
         backend: Option<u32>,
         recorder: &mut Recorder,
-    ) {
+    ) -> Legs {
         let open = self.open.remove(key).expect("a request ends once");
         recorder.end(&open.exchange(now, outcome, status, backend));
+        open.legs
     }
 
     /// The run is interrupted: what is open stays unfinished.

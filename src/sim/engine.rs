@@ -6,15 +6,15 @@ mod upkeep;
 use std::time::Duration;
 
 use base::{FailureKind, Key, Rng, Sent, Slab, Stop, Time};
-use policy::{Output, Probe};
+use policy::{Load, Output, Probe};
 use record::Recorder;
 use scenario::Trial;
-use workload::{Arrival, FaultPlan, HealthAnswer, WorkId};
+use workload::{Arrival, FaultPlan, WorkId};
 
 use crate::agenda::{Agenda, Lane};
 use crate::client::Client;
 use crate::server::{Connection, Server};
-use crate::subject::{Order, Subject};
+use crate::subject::{Order, Step, Subject};
 
 /// The most events that may be to come, which bounds memory (about 50 bytes each). Requests leave
 /// two each until their client's patience ends, so only a load beyond any sense gets there.
@@ -61,17 +61,17 @@ struct Leg {
     reused: bool,
 }
 
-/// A health probe under way.
+/// A probe under way.
 #[derive(Debug)]
 struct Check {
     probe: Probe,
     began: Time,
 }
 
-/// What a health probe found.
+/// What a probe found.
 #[derive(Clone, Copy, Debug)]
 enum Found {
-    Status(u16),
+    Status(u16, Option<Load>),
     Refused,
     Reset,
     Nothing,
@@ -129,7 +129,11 @@ struct Engine<'a> {
     subject: Subject,
     servers: Vec<Server>,
     legs: Slab<Leg>,
+    /// Attempts whose request was answered by another one: the subject is about to break them off.
+    losers: Vec<Key>,
     checks: Slab<Check>,
+    /// The subject has asked for the load of a backend, so all of them watch theirs.
+    load_watched: bool,
     /// The last arrival has come.
     arrived: bool,
     /// Boundaries that have not come.
@@ -151,7 +155,9 @@ impl<'a> Engine<'a> {
             subject: Subject::new(&variant.proxy, &variant.backends, &rng),
             servers: variant.backends.iter().map(|b| Server::new(b.model.clone())).collect(),
             legs: Slab::new(),
+            losers: Vec::new(),
             checks: Slab::new(),
+            load_watched: false,
             arrived: false,
             boundaries_left: 0,
         }
@@ -164,12 +170,8 @@ impl<'a> Engine<'a> {
             if let Output::Build(work) = output {
                 self.subject.built(Time::ZERO, work.run());
             } else if let Output::Probe(probe) = output {
-                let backend = probe.backend.slot as usize;
-                let found = match self.servers[backend].behaviour.health() {
-                    HealthAnswer::Status(status, _) => Found::Status(status),
-                    HealthAnswer::Silence => Found::Nothing,
-                    HealthAnswer::Reset => Found::Reset,
-                };
+                let found = self.connecting_finds(&probe);
+                let found = found.unwrap_or_else(|| self.asking_finds(&probe).1);
                 self.subject.probed(Time::ZERO, probe.id, found.result(Duration::ZERO));
             }
         }
@@ -241,6 +243,29 @@ impl<'a> Engine<'a> {
             Event::ProbeKnock(check) => self.probe_knock(check),
             Event::ProbeRequest(check) => self.probe_request(check),
             Event::ProbeEnd(check, found) => self.probe_end(check, found),
+        }
+    }
+
+    /// Does what the balancer has put out, and calls it again when it wants.
+    fn settle_subject(&mut self) {
+        while let Some(output) = self.subject.poll_output() {
+            match output {
+                Output::Send(attempt) => {
+                    let request = Key::unpack(attempt.request.0);
+                    self.proceed(request, Step::Send(attempt.into()), None);
+                }
+                Output::Reject(request, why) => {
+                    self.proceed(Key::unpack(request.0), Step::rejected(why), None);
+                }
+                Output::Abort(attempt) => self.abort(attempt),
+                Output::Build(work) => self.subject.built(self.now, work.run()),
+                Output::Probe(probe) => self.probe(probe),
+                Output::Event(event) => self.report(event),
+            }
+        }
+        assert!(self.losers.is_empty(), "the balancer breaks off what it has decided against");
+        if let Some(at) = self.subject.arm() {
+            self.agenda.push(at, Event::Subject);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What stands between clients and backends: the balancer, or nothing. It must not decide: it
 //! translates, as the proxy's `forward` does on sockets.
 
-use base::{AttemptId, FailureKind, Outcome, RequestMeta, Rng, Sent, Time};
+use base::{AttemptId, FailureKind, Outcome, RequestId, RequestMeta, Rng, Sent, Time};
 use policy::{
     Attempt, Balancer, Command, End, Head, Next, Output, ProbeResult, Reject, State, Verdict,
 };
@@ -35,8 +35,17 @@ pub(crate) struct Order {
 pub(crate) enum Step {
     /// Another attempt.
     Send(Order),
+    /// Nothing: another attempt is under way, or the subject will say more.
+    Wait,
     /// The end of the request, with the status that the client sees.
     End(Outcome, Option<u16>),
+}
+
+impl Order {
+    /// Whether this is the attempt of this name.
+    pub(crate) fn is(&self, attempt: AttemptId) -> bool {
+        self.id == Some(attempt)
+    }
 }
 
 impl From<Attempt> for Order {
@@ -51,9 +60,15 @@ impl From<Attempt> for Order {
     }
 }
 
-/// The answer that a proxy makes itself.
-const fn own_answer(status: u16) -> Step {
-    Step::End(Outcome::of_status(status), Some(status))
+impl Step {
+    /// What a client sees whose request the balancer refuses.
+    pub(crate) const fn rejected(why: Reject) -> Self {
+        Self::answer(why.status())
+    }
+
+    const fn answer(status: u16) -> Self {
+        Self::End(Outcome::of_status(status), Some(status))
+    }
 }
 
 impl Subject {
@@ -78,9 +93,8 @@ impl Subject {
         match self {
             Self::Lab { balancer, .. } => match balancer.handle_request(now, meta) {
                 Verdict::Send(attempt) => Step::Send(attempt.into()),
-                Verdict::Reject(Reject::RateLimited(_)) => own_answer(429),
-                Verdict::Reject(_) => own_answer(503),
-                Verdict::Wait(_) => unreachable!("queues are of a later issue"),
+                Verdict::Wait(_) => Step::Wait,
+                Verdict::Reject(why) => Step::rejected(why),
             },
             Self::Direct { next, backends } => {
                 let backend = *next;
@@ -98,7 +112,7 @@ impl Subject {
 
     /// An attempt is answered.
     pub(crate) fn answered(&mut self, now: Time, order: &Order, status: u16) -> Step {
-        let answer = Step::End(Outcome::of_status(status), Some(status));
+        let answer = Step::answer(status);
         let (Self::Lab { balancer, .. }, Some(id)) = (self, order.id) else { return answer };
         // Simulated requests have no body that could not be sent again.
         let (next, end) = match balancer.handle_head(
@@ -107,8 +121,8 @@ impl Subject {
             Head::Status { status, replayable: true, retry_after: None },
         ) {
             Next::Retry(attempt) => (Step::Send(attempt.into()), End::Aborted),
+            Next::Later => (Step::Wait, End::Aborted),
             Next::Deliver | Next::GiveUp => (answer, End::Complete),
-            Next::Later => unreachable!("backoffs are of a later issue"),
         };
         balancer.handle_end(now, id, end);
         next
@@ -129,12 +143,10 @@ impl Subject {
         let head = Head::Failed { error, sent, reused, replayable: true };
         let (next, end) = match balancer.handle_head(now, id, head) {
             Next::Retry(attempt) => (Step::Send(attempt.into()), End::Aborted),
+            Next::Later => (Step::Wait, End::Aborted),
             Next::GiveUp | Next::Deliver => {
-                // As in the proxy: 504 where time ran out, 502 for the rest.
-                let late = matches!(error, FailureKind::Timeout | FailureKind::ConnectTimeout);
-                (own_answer(if late { 504 } else { 502 }), End::UpstreamBroke)
+                (Step::answer(error.gateway_status()), End::UpstreamBroke)
             }
-            Next::Later => unreachable!("backoffs are of a later issue"),
         };
         balancer.handle_end(now, id, end);
         next
@@ -142,8 +154,24 @@ impl Subject {
 
     /// The client left during an attempt.
     pub(crate) fn client_left(&mut self, now: Time, order: &Order) {
+        self.end(now, order, End::ClientLeft);
+    }
+
+    /// The client of a request left that has no attempt under way.
+    pub(crate) fn cancelled(&mut self, now: Time, request: RequestId) {
+        if let Self::Lab { balancer, .. } = self {
+            balancer.handle_cancel(now, request);
+        }
+    }
+
+    /// An attempt was broken off as the subject wished.
+    pub(crate) fn aborted(&mut self, now: Time, order: &Order) {
+        self.end(now, order, End::Aborted);
+    }
+
+    fn end(&mut self, now: Time, order: &Order, end: End) {
         if let (Self::Lab { balancer, .. }, Some(id)) = (self, order.id) {
-            balancer.handle_end(now, id, End::ClientLeft);
+            balancer.handle_end(now, id, end);
         }
     }
 

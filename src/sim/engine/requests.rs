@@ -1,7 +1,7 @@
 //! What happens to requests and their attempts on the way. It must not decide what comes next:
 //! the subject does.
 
-use base::{FailureKind, Key, Outcome, Sent, Time};
+use base::{AttemptId, FailureKind, Key, Outcome, Sent, Time};
 use workload::Arrival;
 
 use super::{Engine, Event, Leg};
@@ -22,17 +22,20 @@ impl Engine<'_> {
     pub(super) fn arrive(&mut self, arrival: Arrival) {
         let (request, patience) = self.client.begin(arrival, self.recorder);
         self.agenda.push_to(Lane::Client, patience, Event::Patience(request));
-        let step = self.subject.request(self.now, self.client.meta(arrival));
+        let step = self.subject.request(self.now, self.client.meta(request));
         self.proceed(request, step, None);
         self.push_arrival();
     }
 
     /// The next attempt of a request, or its end; `backend` is the one that answered.
-    fn proceed(&mut self, request: Key, step: Step, backend: Option<u32>) {
+    pub(super) fn proceed(&mut self, request: Key, step: Step, backend: Option<u32>) {
         match step {
             Step::Send(order) => self.send(request, order),
+            Step::Wait => {}
             Step::End(outcome, status) => {
-                self.client.end(self.now, request, outcome, status, backend, self.recorder);
+                let left =
+                    self.client.end(self.now, request, outcome, status, backend, self.recorder);
+                self.losers.extend(left);
                 let client = &self.client;
                 self.agenda.prune(
                     Lane::Client,
@@ -44,9 +47,12 @@ impl Engine<'_> {
 
     pub(super) fn lose_patience(&mut self, request: Key) {
         let Some(open) = self.client.get_mut(request) else { return };
-        if let Some(leg) = open.attempt.take()
-            && let Some(attempt) = self.end_leg(leg)
-        {
+        let legs = std::mem::take(&mut open.legs);
+        if legs.is_empty() {
+            self.subject.cancelled(self.now, self.client.meta(request).id);
+        }
+        for leg in legs {
+            let attempt = self.end_leg(leg).expect("what is under way has not ended");
             self.cancel(leg, &attempt);
             self.subject.client_left(self.now, &attempt.order);
         }
@@ -57,7 +63,7 @@ impl Engine<'_> {
 impl Engine<'_> {
     fn send(&mut self, request: Key, order: Order) {
         let leg = self.legs.insert(Leg { request, order, connection: None, reused: false });
-        self.client.get_mut(request).expect("an open request").attempt = Some(leg);
+        self.client.get_mut(request).expect("the subject knows open requests alone").legs.add(leg);
         if order.answer_by < Time::MAX {
             self.agenda.push_to(Lane::Attempt, order.answer_by, Event::AnswerBy(leg));
         }
@@ -121,8 +127,21 @@ impl Engine<'_> {
         self.proceed(attempt.request, step, Some(backend));
     }
 
+    /// Breaks off an attempt because another of its request was faster.
+    pub(super) fn abort(&mut self, attempt: AttemptId) {
+        let is_it = |leg: &Key| self.legs.get(*leg).is_some_and(|leg| leg.order.is(attempt));
+        let place = self.losers.iter().position(is_it).expect("it lost in this very moment");
+        let leg = self.losers.swap_remove(place);
+        let attempt = self.end_leg(leg).expect("found just now");
+        self.cancel(leg, &attempt);
+        self.subject.aborted(self.now, &attempt.order);
+    }
+
     fn end_leg(&mut self, leg: Key) -> Option<Leg> {
         let ended = self.legs.remove(leg)?;
+        if let Some(open) = self.client.get_mut(ended.request) {
+            open.legs.remove(leg);
+        }
         let legs = &self.legs;
         self.agenda.prune(
             Lane::Attempt,

@@ -3,68 +3,85 @@
 use std::time::Duration;
 
 use base::{Key, Time};
-use policy::{Event as PolicyEvent, Output, ProbeResult};
+use policy::{Event as PolicyEvent, Probe, ProbeKind, ProbeResult};
 use record::{EventRow, Sample};
-use workload::HealthAnswer;
+use workload::{HealthAnswer, Load};
 
 use super::{Check, Engine, Event, Found};
-use crate::server::Server;
+
+/// Why a probe that something happens to is there.
+const ENDS_ONCE: &str = "a probe ends once";
 
 impl Engine<'_> {
-    /// Does what the balancer has put out, and calls it again when it wants.
-    pub(super) fn settle_subject(&mut self) {
-        while let Some(output) = self.subject.poll_output() {
-            match output {
-                Output::Probe(probe) => {
-                    let check = self.checks.insert(Check { probe, began: self.now });
-                    self.travel(Event::ProbeKnock(check));
-                }
-                Output::Event(event) => self.recorder.event(row(event)),
-                Output::Build(work) => self.subject.built(self.now, work.run()),
-                Output::Send(_) | Output::Reject(..) | Output::Abort(_) => {
-                    unreachable!("queues and hedges are of a later issue")
-                }
-            }
+    /// Sends a probe.
+    pub(super) fn probe(&mut self, probe: Probe) {
+        if matches!(probe.kind, ProbeKind::Load(_)) && !self.load_watched {
+            self.load_watched = true;
+            self.servers.iter_mut().for_each(|server| server.behaviour.watch_load());
         }
-        if let Some(at) = self.subject.arm() {
-            self.agenda.push(at, Event::Subject);
-        }
+        let check = self.checks.insert(Check { probe, began: self.now });
+        self.travel(Event::ProbeKnock(check));
     }
 
     pub(super) fn probe_knock(&mut self, check: Key) {
-        if self.checked(check).accept().is_some() {
+        let probe = &self.checks.get(check).expect(ENDS_ONCE).probe;
+        match self.connecting_finds(probe) {
+            Some(found) => self.probe_replies(check, self.delay, found),
             // There and back again until the request is read.
-            self.agenda.push(self.now + 2 * self.delay, Event::ProbeRequest(check));
-        } else {
-            self.probe_replies(check, self.delay, Found::Refused);
+            None => self.agenda.push(self.now + 2 * self.delay, Event::ProbeRequest(check)),
         }
     }
 
     pub(super) fn probe_request(&mut self, check: Key) {
-        let (after, found) = match self.checked(check).behaviour.health() {
-            HealthAnswer::Status(status, after) => (after + self.delay, Found::Status(status)),
+        let (after, found) = self.asking_finds(&self.checks.get(check).expect(ENDS_ONCE).probe);
+        self.probe_replies(check, after.saturating_add(self.delay), found);
+    }
+
+    /// What a probe finds by connecting now; none when it has to ask.
+    pub(super) fn connecting_finds(&self, probe: &Probe) -> Option<Found> {
+        let server = &self.servers[probe.backend.slot as usize];
+        match (server.accept(), &probe.kind) {
+            (None, _) => Some(Found::Refused),
+            (Some(_), ProbeKind::Tcp) => Some(Found::Status(0, None)),
+            (Some(_), ProbeKind::Http(_) | ProbeKind::Load(_)) => None,
+        }
+    }
+
+    /// What a probe finds whose request is read now, and after how long the backend replies.
+    pub(super) fn asking_finds(&self, probe: &Probe) -> (Duration, Found) {
+        let server = &self.servers[probe.backend.slot as usize];
+        let Load { in_flight, latency } = server.behaviour.load(self.now);
+        match server.behaviour.health() {
+            HealthAnswer::Status(status, after) => {
+                (after, Found::Status(status, Some(policy::Load { in_flight, latency })))
+            }
             HealthAnswer::Silence => (Duration::MAX, Found::Nothing),
-            HealthAnswer::Reset => (self.delay, Found::Reset),
-        };
-        self.probe_replies(check, after, found);
+            HealthAnswer::Reset => (Duration::ZERO, Found::Reset),
+        }
     }
 
     /// What was found comes back after a while, or the probe's time is over before.
     fn probe_replies(&mut self, check: Key, after: Duration, found: Found) {
-        let deadline = self.checks.get(check).expect("a probe ends once").probe.deadline;
+        let deadline = self.checks.get(check).expect(ENDS_ONCE).probe.deadline;
         let at = self.now + after;
         let (at, found) = if at > deadline { (deadline, Found::Nothing) } else { (at, found) };
         self.agenda.push(at.max(self.now), Event::ProbeEnd(check, found));
     }
 
     pub(super) fn probe_end(&mut self, check: Key, found: Found) {
-        let Check { probe, began } = self.checks.remove(check).expect("a probe ends once");
+        let Check { probe, began } = self.checks.remove(check).expect(ENDS_ONCE);
         self.subject.probed(self.now, probe.id, found.result(self.now.since(began)));
     }
 
-    fn checked(&self, check: Key) -> &Server {
-        let check = self.checks.get(check).expect("a probe ends once");
-        &self.servers[check.probe.backend.slot as usize]
+    /// Notes what the balancer tells.
+    pub(super) fn report(&mut self, event: PolicyEvent) {
+        self.recorder.event(EventRow {
+            at: event.at,
+            source: "balancer/0".into(),
+            kind: event.kind.word().into(),
+            detail: event.kind.detail(),
+            subject: event.backend.map(|(_, name)| name).unwrap_or_default(),
+        });
     }
 
     pub(super) fn push_fault(&mut self, index: usize) {
@@ -112,20 +129,10 @@ impl Engine<'_> {
 impl Found {
     pub(super) fn result(self, after: Duration) -> ProbeResult {
         match self {
-            Self::Status(status) => ProbeResult::Status { status, after, load: None },
+            Self::Status(status, load) => ProbeResult::Status { status, after, load },
             Self::Refused => ProbeResult::Failed("connection refused".into()),
             Self::Reset => ProbeResult::Failed("connection reset".into()),
             Self::Nothing => ProbeResult::Failed("timeout".into()),
         }
-    }
-}
-
-fn row(event: PolicyEvent) -> EventRow {
-    EventRow {
-        at: event.at,
-        source: "balancer/0".into(),
-        kind: event.kind.word().into(),
-        detail: event.kind.detail(),
-        subject: event.backend.map(|(_, name)| name).unwrap_or_default(),
     }
 }
