@@ -5,6 +5,8 @@
 //! [`Balancer::poll_timeout`] and call [`Balancer::handle_timeout`] when it is due.
 
 mod consult;
+mod ejection;
+mod rules;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -13,13 +15,12 @@ use std::time::Duration;
 use base::{AttemptId, BackendId, Key, ProbeId, RequestId, RequestMeta, Rng, Slab, Time};
 
 use self::consult::Consultation;
-use self::upkeep::valid_weight;
+use self::upkeep::{Upkeep, valid_weight};
 use crate::event::EventKind;
 use crate::message::{
     Attempt, Command, CommandError, End, Head, Next, Output, ProbeResult, Reject, Verdict,
 };
 use crate::pool::{Candidate, Pool};
-use crate::probe::Schedule;
 use crate::retry::{Budget, Denials, may_repeat};
 use crate::settings::Settings;
 use crate::strategy::{Observation, Seen, Strategy};
@@ -58,7 +59,7 @@ pub struct Balancer {
     consultation: Consultation,
     strategy_rng: Rng,
     pool: Pool,
-    schedule: Option<Schedule>,
+    upkeep: Upkeep,
     requests: Slab<Request>,
     attempts: Slab<Running>,
     budget: Budget,
@@ -73,12 +74,15 @@ pub struct Balancer {
 impl Balancer {
     /// An empty balancer. `rng` is forked by purpose, so `"balancer/0"` of the run's seed is right.
     pub fn new(settings: Settings, rng: &Rng) -> Self {
+        let mut pool = Pool::new();
+        pool.set_warming(settings.slow_start.is_some());
+        pool.set_panic(settings.panic.clone());
         Self {
             strategy: settings.strategy.build(),
             consultation: Consultation::default(),
             strategy_rng: rng.fork("strategy"),
-            pool: Pool::new(),
-            schedule: settings.health.clone().map(|h| Schedule::new(h, rng.fork("probes"))),
+            pool,
+            upkeep: Upkeep::new(&settings, rng),
             requests: Slab::new(),
             attempts: Slab::new(),
             budget: Budget::new(),
@@ -141,6 +145,7 @@ impl Balancer {
             Head::Status { .. } => self.is_alive(now, backend),
             Head::Failed { error, .. } => self.note_failed_connect(now, backend, began, error),
         }
+        self.judge_head(now, backend, began, &head);
         match (self.try_again(now, request, backend, &head), head) {
             (Some(attempt), _) => Next::Retry(attempt),
             (None, Head::Status { .. }) => Next::Deliver,
@@ -159,6 +164,7 @@ impl Balancer {
         if broke {
             self.pool.attempt_failed(running.backend);
         }
+        self.judge_end(now, &running, end);
         self.conclude(now, &running, broke);
         let request = self.requests.get_mut(running.request).expect("kept while attempts run");
         request.running -= 1;
@@ -177,11 +183,7 @@ impl Balancer {
         if consult::is_load_probe(probe) {
             return self.judge_load(now, probe, &result);
         }
-        let Some(schedule) = &mut self.schedule else { return };
-        if let Some(backend) = schedule.end(probe) {
-            self.judge_probe(now, backend, result);
-            self.look_after(now, backend);
-        }
+        self.end_probe(now, probe, result);
     }
 
     /// A change asked for; [`Command::Add`] answers with the new id.
@@ -226,16 +228,13 @@ impl Balancer {
 
     /// The time of [`Balancer::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(backend) = self.schedule.as_mut().and_then(|s| s.pop_due(now)) {
-            self.look_after(now, backend);
-        }
+        self.tend(now);
         self.report_denials(now);
     }
 
     /// When to call [`Balancer::handle_timeout`] next. It may be early, then nothing comes of it.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let wake = self.schedule.as_ref().and_then(Schedule::next_wake);
-        [wake, self.denials.next_report()].into_iter().flatten().min()
+        [self.upkeep.next(), self.denials.next_report()].into_iter().flatten().min()
     }
 
     /// What to do next, until `None`.

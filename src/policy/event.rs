@@ -42,6 +42,30 @@ pub enum EventKind {
         /// One of them.
         example: RequestId,
     },
+    /// There was cause to eject this backend, and one too many was out already. Reported once when
+    /// denial begins and again with the count at most once a second, never per request.
+    EjectionDenied {
+        /// For people: "5 failures in a row, the last: status 500".
+        cause: String,
+        /// For people: "2 of 4 are ejected already".
+        guard: String,
+        /// How many since the last such event, of whatever backend.
+        count: u64,
+    },
+    /// Too few backends are in service: from now on those that are out get requests too.
+    PanicBegan {
+        /// How many are in service.
+        ready: usize,
+        /// Of so many that are not drained and have been in service before.
+        of: usize,
+    },
+    /// Enough backends are in service again: those that are out get no more requests.
+    PanicEnded {
+        /// How many are in service.
+        ready: usize,
+        /// Of so many that are not drained and have been in service before.
+        of: usize,
+    },
     /// The strategy was exchanged.
     StrategyChanged {
         /// Its name.
@@ -62,6 +86,9 @@ impl EventKind {
             Self::Removed { .. } => "removed",
             Self::StateChanged { to, .. } => to.word(),
             Self::RetriesDenied { .. } => "retries_denied",
+            Self::EjectionDenied { .. } => "ejection_denied",
+            Self::PanicBegan { .. } => "panic_began",
+            Self::PanicEnded { .. } => "panic_ended",
             Self::StrategyChanged { .. } => "strategy_changed",
             Self::WeightChanged { .. } => "weight_changed",
         }
@@ -74,6 +101,16 @@ impl EventKind {
             Self::Removed { reason } => reason.clone(),
             Self::StateChanged { from, reason, .. } => format!("was {}: {reason}", from.word()),
             Self::RetriesDenied { count, .. } => format!("{count} retries beyond the budget"),
+            Self::EjectionDenied { cause, guard, count: 1 } => format!("{cause}; but {guard}"),
+            Self::EjectionDenied { cause, guard, count } => {
+                format!("{cause}; but {guard} ({count} times)")
+            }
+            Self::PanicBegan { ready, of } => {
+                format!("{ready} of {of} in service, all are used")
+            }
+            Self::PanicEnded { ready, of } => {
+                format!("{ready} of {of} in service, the others are not used any more")
+            }
             Self::StrategyChanged { to } => to.clone(),
             Self::WeightChanged { to } => to.to_string(),
         }

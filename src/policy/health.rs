@@ -42,6 +42,43 @@ impl Check {
         }
     }
 
+    /// Of a backend that is in service already: `fall` failures take it down.
+    pub(crate) fn trusted(rise: u32, fall: u32) -> Self {
+        let mut check = Self::new(rise, fall);
+        check.pass();
+        check
+    }
+
+    /// The same standing under other counts, which begin anew.
+    pub(crate) fn recount(&mut self, rise: u32, fall: u32) {
+        let fresh = Self::new(rise, fall);
+        if (fresh.rise, fresh.fall) == (self.rise, self.fall) {
+            return;
+        }
+        let level = match (self.proven, self.level >= self.rise) {
+            (false, _) => fresh.level,
+            (true, true) => fresh.rise + fresh.fall - 1,
+            (true, false) => 0,
+        };
+        *self = Self { rise: fresh.rise, fall: fresh.fall, level, ..self.clone() };
+    }
+
+    /// Whether a probe has passed at least once, or the backend was in service before.
+    pub(crate) const fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Whether the next probe may change the standing though the last ones did not settle it: the
+    /// backend is new, or its level lies between the ends, or its probes pass and a connect failed.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        if self.proven {
+            let ends = [0, self.rise + self.fall - 1];
+            self.connect_failed || !ends.contains(&self.level)
+        } else {
+            self.standing() == Standing::New
+        }
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         if self.level >= self.rise && !self.connect_failed {
             Standing::Up

@@ -7,11 +7,14 @@ pub mod balancer;
 pub mod event;
 mod health;
 pub mod message;
+mod outlier;
 pub mod pool;
 mod probe;
 mod retry;
 pub mod settings;
+mod slow_start;
 pub mod strategy;
+mod timers;
 mod work;
 
 pub use balancer::Balancer;
@@ -20,6 +23,7 @@ pub use message::{
     Attempt, Command, CommandError, End, Head, Load, Next, Output, Probe, ProbeKind, ProbeResult,
     Quota, Reject, Verdict,
 };
+pub use outlier::Failure;
 pub use pool::{BackendStatus, Pool, State};
 pub use settings::{
     AdaptiveSettings, CheckKind, Choice, EjectionSettings, HealthSettings, HedgingSettings,

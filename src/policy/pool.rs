@@ -1,63 +1,17 @@
 //! The backends: who is there, who is ready, how much each has in flight.
 //! It must not know how one of them is picked.
 
+mod service;
+mod status;
+
 use base::{BackendId, Slab, Time};
 
-use crate::health::{Check, Standing};
+pub(crate) use self::service::Ejection;
+pub use self::status::{BackendStatus, State};
+use crate::health::Check;
+use crate::outlier::Failure;
+use crate::settings::PanicSettings;
 use crate::strategy::Candidates;
-
-/// Whether a backend may get requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// New: no probe has passed yet.
-    Checking,
-    /// In service.
-    Ready,
-    /// Failed its checks.
-    Down,
-    /// Failed its requests; it comes back by itself.
-    Ejected,
-    /// Asked to take no new requests.
-    Draining,
-}
-
-impl State {
-    /// The word that stands in the admin API and in CSV files.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Checking => "checking",
-            Self::Ready => "ready",
-            Self::Down => "down",
-            Self::Ejected => "ejected",
-            Self::Draining => "draining",
-        }
-    }
-}
-
-/// What is known of one backend, for display.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BackendStatus<'a> {
-    /// Its id.
-    pub id: BackendId,
-    /// Its name.
-    pub name: &'a str,
-    /// Its weight, 1 to 65 536.
-    pub weight: u32,
-    /// Whether it gets requests.
-    pub state: State,
-    /// Why it is in this state.
-    pub reason: &'a str,
-    /// Since when.
-    pub since: Time,
-    /// Attempts sent and not ended, connecting ones included.
-    pub in_flight: u32,
-    /// Attempts sent so far.
-    pub attempts: u64,
-    /// Attempts that failed so far: no whole answer, or a status of 500 or above.
-    pub failures: u64,
-    /// The last probe's result in words.
-    pub last_check: Option<&'a str>,
-}
 
 /// A backend that may be picked, as strategies see it: 16 bytes, so that a scan stays in cache.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +30,22 @@ pub(crate) struct Backend {
     /// When it last gave a sign of life; at first when it was added.
     pub(crate) alive_at: Time,
     pub(crate) last_check: Option<String>,
+    pub(crate) last_failure: Option<Failure>,
+    /// It would be slow at first: new to a pool at work, or it was down or ejected. A backend that
+    /// was only drained is warm.
+    pub(crate) cold: bool,
+    /// Since when it warms up, while it does.
+    pub(crate) warming_since: Option<Time>,
+    /// What it counts of its weight, in percent, 1 to 100.
+    percent: u32,
     weight: u32,
     state: State,
     draining: bool,
+    /// While it is ejected, whatever else keeps it out.
+    pub(crate) ejection: Option<Ejection>,
+    ejections: u64,
+    /// Not draining, and not only just begun: one of those whose ready share decides on a panic.
+    eligible: bool,
     reason: String,
     since: Time,
     in_flight: u32,
@@ -95,12 +62,27 @@ pub struct Pool {
     backends: Slab<Backend>,
     /// In the order in which they were added.
     order: Vec<BackendId>,
-    /// The ready ones, in that order, as of the last [`Pool::refresh`].
+    /// The ready ones, in a panic the eligible ones, in that order, as of the last
+    /// [`Pool::refresh`].
     candidates: Vec<Candidate>,
     /// Per slot: the tenant's place among the candidates.
     places: Vec<u32>,
-    /// The ready backends or their weights are no longer those of `candidates`.
+    /// The candidates to be, or their weights, are no longer those of `candidates`.
     stale: bool,
+    /// How many are in service.
+    ready: usize,
+    /// How many of the ready and of the others may be used in a panic.
+    eligible: usize,
+    /// How many have an ejection that has not ended.
+    ejected: usize,
+    /// When there is a panic; `None`: never.
+    panic: Option<PanicSettings>,
+    panicking: bool,
+    /// Backends may warm up: then candidates weigh a hundred times their weight, so that a percent
+    /// of it is a whole number.
+    in_percent: bool,
+    /// A request was sent to a backend: who comes now is new to a pool at work.
+    at_work: bool,
 }
 
 impl Pool {
@@ -116,13 +98,17 @@ impl Pool {
             id,
             name: &backend.name,
             weight: backend.weight,
+            effective_weight: f64::from(backend.weight) * f64::from(backend.percent) / 100.0,
             state: backend.state,
             reason: &backend.reason,
             since: backend.since,
             in_flight: backend.in_flight,
             attempts: backend.attempts,
             failures: backend.failures,
+            last_failure: backend.last_failure,
             last_check: backend.last_check.as_deref(),
+            ejections: backend.ejections,
+            ejected_until: backend.ejection.as_ref().map(|ejection| ejection.until),
         })
     }
 
@@ -136,8 +122,25 @@ impl Pool {
         self.order.is_empty()
     }
 
+    /// How many backends are in service.
+    pub const fn ready_count(&self) -> usize {
+        self.ready
+    }
+
+    /// How many backends have an ejection that has not ended, whatever else keeps them out.
+    pub const fn ejected_count(&self) -> usize {
+        self.ejected
+    }
+
+    /// Whether backends that are out are used because too few are in.
+    pub const fn is_panicking(&self) -> bool {
+        self.panicking
+    }
+
     /// Id and weight of every candidate, in the order in which [`Candidates`] shows them: what a
-    /// strategy builds its tables from in [`crate::Strategy::pool_changed`].
+    /// strategy builds its tables from in [`crate::Strategy::pool_changed`]. Only the proportions
+    /// of the weights mean something: they are less for a backend that warms up, and the unit is
+    /// not that of the settings.
     pub fn ready(&self) -> impl ExactSizeIterator<Item = (BackendId, u32)> + '_ {
         self.candidates.iter().map(|c| (c.id, c.weight))
     }
@@ -149,6 +152,13 @@ impl Pool {
             candidates: Vec::new(),
             places: Vec::new(),
             stale: false,
+            ready: 0,
+            eligible: 0,
+            ejected: 0,
+            panic: None,
+            panicking: false,
+            in_percent: false,
+            at_work: false,
         }
     }
 
@@ -178,9 +188,16 @@ impl Pool {
             check,
             alive_at: now,
             last_check: None,
+            last_failure: None,
+            cold: self.at_work,
+            warming_since: None,
+            percent: 100,
             weight,
             state: if ready { State::Ready } else { State::Checking },
             draining: false,
+            ejection: None,
+            ejections: 0,
+            eligible: false,
             reason: if ready { "added" } else { "added: no probe has passed yet" }.into(),
             since: now,
             in_flight: 0,
@@ -192,7 +209,7 @@ impl Pool {
             self.places.resize(id.slot as usize + 1, NOWHERE);
         }
         self.places[id.slot as usize] = NOWHERE;
-        self.stale |= ready;
+        self.count_in(id);
         id
     }
 
@@ -201,7 +218,7 @@ impl Pool {
         let backend = self.backends.remove(id.into())?;
         self.order.retain(|&other| other != id);
         self.places[id.slot as usize] = NOWHERE;
-        self.stale |= backend.state == State::Ready;
+        self.count_out(&backend);
         Some(backend.name)
     }
 
@@ -221,31 +238,6 @@ impl Pool {
         changed
     }
 
-    /// Draws the state from health and drain; from what to what, where it changed.
-    pub(crate) fn settle(
-        &mut self,
-        now: Time,
-        id: BackendId,
-        reason: &str,
-    ) -> Option<(State, State)> {
-        let backend = self.get_mut(id)?;
-        let to = match (backend.draining, backend.check.as_ref().map(Check::standing)) {
-            (true, _) => State::Draining,
-            (false, None | Some(Standing::Up)) => State::Ready,
-            (false, Some(Standing::New)) => State::Checking,
-            (false, Some(Standing::Out)) => State::Down,
-        };
-        let from = backend.state;
-        if from == to {
-            return None;
-        }
-        backend.state = to;
-        backend.since = now;
-        backend.reason = reason.into();
-        self.stale |= from == State::Ready || to == State::Ready;
-        Some((from, to))
-    }
-
     /// Brings the candidates up to date; whether there was anything to do. Changes are gathered
     /// until the next pick, so that a thousand backends that become ready cost one rebuild.
     pub(crate) fn refresh(&mut self) -> bool {
@@ -257,11 +249,11 @@ impl Pool {
         self.places.fill(NOWHERE);
         for &id in &self.order {
             let backend = self.backends.get(id.into()).expect("order holds present backends only");
-            if backend.state == State::Ready {
+            if self.is_to_be_candidate(backend) {
                 self.places[id.slot as usize] = self.candidates.len() as u32;
                 self.candidates.push(Candidate {
                     id,
-                    weight: backend.weight,
+                    weight: self.weight_now(backend),
                     in_flight: backend.in_flight,
                 });
             }
@@ -309,6 +301,7 @@ impl Pool {
         let backend = self.get_mut(id).expect("a pick is checked before it is sent");
         backend.attempts += 1;
         backend.in_flight += 1;
+        self.at_work = true;
         if let Some(place) = self.place_of(id) {
             self.candidates[place].in_flight += 1;
         }

@@ -21,6 +21,8 @@ const REPORT_GRACE: Duration = Duration::from_millis(250);
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     generation: u32,
+    /// When the last probe began.
+    began: Time,
     /// When the next probe is due.
     next: Time,
     /// The probe that is out, and when it counts as failed without a report.
@@ -53,8 +55,40 @@ impl Schedule {
         if self.watches.len() <= slot {
             self.watches.resize(slot + 1, None);
         }
-        self.watches[slot] =
-            Some(Watch { generation: id.generation, next: now, out: None, wake: Time::MAX });
+        let generation = id.generation;
+        let watch = Watch { generation, began: now, next: now, out: None, wake: Time::MAX };
+        self.watches[slot] = Some(watch);
+    }
+
+    /// Other settings, by which no probe is due later than by the former; [`Schedule::arm`] each
+    /// backend then. Probes that are out keep their deadlines.
+    pub(crate) fn change(&mut self, now: Time, settings: HealthSettings) {
+        self.settings = settings;
+        for slot in 0..self.watches.len() {
+            let latest = now + self.gap(self.settings.interval, false);
+            if let Some(watch) = &mut self.watches[slot] {
+                watch.next = watch.next.min(latest);
+            }
+        }
+    }
+
+    /// The backend is in doubt: its next probe begins a fast interval after the last began, or after
+    /// `doubted_at` where that is later. Whether that is sooner than it was: then
+    /// [`Schedule::arm`] it.
+    pub(crate) fn hurry(&mut self, id: BackendId, doubted_at: Option<Time>) -> bool {
+        let (Some(fast), Some(began)) =
+            (self.settings.fast_interval, self.watch(id).map(|watch| watch.began))
+        else {
+            return false;
+        };
+        let next = doubted_at.unwrap_or(began).max(began) + self.gap(fast, false);
+        match self.watches[id.slot as usize].as_mut() {
+            Some(watch) if next < watch.next => {
+                watch.next = next;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The backend is gone, and with it its probe.
@@ -93,10 +127,11 @@ impl Schedule {
             return None;
         }
         let first = watch.wake == Time::MAX;
-        let gap = self.gap(first);
+        let gap = self.gap(self.settings.interval, first);
         let probe = ProbeId(self.probes.insert(id).pack());
         let deadline = now + self.settings.timeout;
         let watch = self.watches[id.slot as usize].as_mut()?;
+        watch.began = now;
         watch.next = now + gap;
         watch.out = Some((probe, deadline + REPORT_GRACE));
         Some((probe, deadline))
@@ -131,13 +166,13 @@ impl Schedule {
 
     /// From one probe's start to the next's. After the first probe it is a random part of the
     /// interval, so that backends which were added together are not probed together.
-    fn gap(&mut self, first: bool) -> Duration {
+    fn gap(&mut self, interval: Duration, first: bool) -> Duration {
         let factor = if first {
             self.rng.unit()
         } else {
             1.0 + self.settings.jitter.clamp(0.0, 1.0) * (2.0 * self.rng.unit() - 1.0)
         };
-        let gap = Time::from_secs_f64(self.settings.interval.as_secs_f64() * factor);
+        let gap = Time::from_secs_f64(interval.as_secs_f64() * factor);
         gap.since(Time::ZERO).max(MIN_GAP)
     }
 

@@ -29,9 +29,9 @@ fn probes_are_judged_by_what_came() {
     for (result, expected, check) in [
         (status(200), State::Ready, "200 in 3.0 ms"),
         (status(204), State::Ready, "204 in 3.0 ms"),
-        (status(199), State::Down, "status 199"),
-        (status(302), State::Down, "status 302"),
-        (status(500), State::Down, "status 500"),
+        (status(199), State::Down, "status 199, expected 200-299"),
+        (status(302), State::Down, "status 302, expected 200-299"),
+        (status(500), State::Down, "status 500, expected 200-299"),
         (ProbeResult::Failed("timeout".into()), State::Down, "timeout"),
         // Whoever was not asked is not judged.
         (ProbeResult::Unsent("no file".into()), State::Checking, "not sent: no file"),
