@@ -53,6 +53,13 @@ pub(crate) struct Backend {
     failures: u64,
 }
 
+/// Sums over the candidates, kept on change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) weight: u64,
+    pub(crate) in_flight: u64,
+}
+
 /// No place among the candidates.
 const NOWHERE: u32 = u32::MAX;
 
@@ -65,6 +72,7 @@ pub struct Pool {
     /// The ready ones, in a panic the eligible ones, in that order, as of the last
     /// [`Pool::refresh`].
     candidates: Vec<Candidate>,
+    totals: Totals,
     /// Per slot: the tenant's place among the candidates.
     places: Vec<u32>,
     /// The candidates to be, or their weights, are no longer those of `candidates`.
@@ -150,6 +158,7 @@ impl Pool {
             backends: Slab::new(),
             order: Vec::new(),
             candidates: Vec::new(),
+            totals: Totals { weight: 0, in_flight: 0 },
             places: Vec::new(),
             stale: false,
             ready: 0,
@@ -246,11 +255,14 @@ impl Pool {
         }
         self.stale = false;
         self.candidates.clear();
+        self.totals = Totals::default();
         self.places.fill(NOWHERE);
         for &id in &self.order {
             let backend = self.backends.get(id.into()).expect("order holds present backends only");
             if self.is_to_be_candidate(backend) {
                 self.places[id.slot as usize] = self.candidates.len() as u32;
+                self.totals.weight += u64::from(backend.weight);
+                self.totals.in_flight += u64::from(backend.in_flight);
                 self.candidates.push(Candidate {
                     id,
                     weight: self.weight_now(backend),
@@ -286,6 +298,10 @@ impl Pool {
         self.place_of(id).is_some()
     }
 
+    pub(crate) const fn totals(&self) -> Totals {
+        self.totals
+    }
+
     pub(crate) fn has_candidates(&self) -> bool {
         !self.candidates.is_empty()
     }
@@ -304,6 +320,7 @@ impl Pool {
         self.at_work = true;
         if let Some(place) = self.place_of(id) {
             self.candidates[place].in_flight += 1;
+            self.totals.in_flight += 1;
         }
     }
 
@@ -313,6 +330,7 @@ impl Pool {
         backend.in_flight -= 1;
         if let Some(place) = self.place_of(id) {
             self.candidates[place].in_flight -= 1;
+            self.totals.in_flight -= 1;
         }
     }
 

@@ -2,14 +2,19 @@
 //! It must not know health or retries: it sees only candidates that may be picked.
 
 mod alias;
+mod bounded;
 mod draw;
+mod hashed;
 pub mod join_idle_queue;
 pub mod least_request;
+pub mod maglev;
 pub mod p2c;
 pub mod peak_ewma;
 mod per_backend;
 pub mod random;
 mod registry;
+pub mod rendezvous;
+pub mod ring_hash;
 pub mod round_robin;
 pub mod sticky;
 
@@ -61,6 +66,22 @@ impl<'a> Candidates<'a> {
     /// The attempts in flight at `index`, connecting ones included.
     pub fn in_flight(&self, index: usize) -> u32 {
         self.entries[index].in_flight
+    }
+
+    /// The attempts in flight over all of them.
+    pub fn total_in_flight(&self) -> u64 {
+        if self.is_whole() {
+            return self.pool.totals().in_flight;
+        }
+        self.entries.iter().map(|candidate| u64::from(candidate.in_flight)).sum()
+    }
+
+    /// The sum of their weights.
+    pub fn total_weight(&self) -> u64 {
+        if self.is_whole() {
+            return self.pool.totals().weight;
+        }
+        self.entries.iter().map(|candidate| u64::from(candidate.weight)).sum()
     }
 
     /// Where this backend stands among them, if it does.

@@ -11,12 +11,18 @@ pub static ENTRY: Entry = Entry {
     name: "random",
     summary: "any backend, in proportion to its weight: simple, but queues differ widely",
     parameters: &[],
-    build: |_| Box::new(Random { weighted: None }),
+    build: |_| Box::new(Random::new()),
 };
 
-struct Random {
+pub(super) struct Random {
     /// `None` while all weights are equal: then one plain draw does.
     weighted: Option<Alias>,
+}
+
+impl Random {
+    pub(super) const fn new() -> Self {
+        Self { weighted: None }
+    }
 }
 
 impl Strategy for Random {

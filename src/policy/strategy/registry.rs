@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Strategy, join_idle_queue, least_request, p2c, peak_ewma, random, round_robin, sticky,
+    Strategy, join_idle_queue, least_request, maglev, p2c, peak_ewma, random, rendezvous,
+    ring_hash, round_robin, sticky,
 };
 use crate::settings::{Choice, KeySource, ParameterValue};
 
@@ -16,7 +17,8 @@ pub struct Parameter {
     pub name: &'static str,
     /// Its value when it is not given; also fixes its type.
     pub default: ParameterValue,
-    /// The smallest allowed number (durations: seconds; flags: ignored).
+    /// The smallest allowed number (durations: seconds; flags: ignored). A default below it is
+    /// allowed too: it stands for "off".
     pub min: f64,
     /// The largest allowed number.
     pub max: f64,
@@ -64,15 +66,29 @@ impl Parameter {
             (Text(_), Text(text)) if is_word(text) => return Ok(given),
             (wanted, _) => return Err(format!("must be {}, not {given}", kind(wanted))),
         };
+        let off = self.off();
         // Written so that a number which is none (NaN) is outside too.
-        if size >= self.min && size <= self.max {
+        if (size >= self.min && size <= self.max) || off == Some(size) {
             return Ok(match (&self.default, given) {
                 (Number(_), Integer(n)) => Number(n as f64),
                 (_, given) => given,
             });
         }
         let unit = if matches!(given, Duration(_)) { "s" } else { "" };
-        Err(format!("must be from {}{unit} to {}{unit}, not {given}", self.min, self.max))
+        let or_off = off.map_or(String::new(), |off| format!(", or {off}{unit}"));
+        let (min, max) = (self.min, self.max);
+        Err(format!("must be from {min}{unit} to {max}{unit}{or_off}, not {given}"))
+    }
+
+    /// The default, where it lies below the range.
+    fn off(&self) -> Option<f64> {
+        let default = match self.default {
+            ParameterValue::Integer(n) => n as f64,
+            ParameterValue::Number(x) => x,
+            ParameterValue::Duration(d) => d.as_secs_f64(),
+            _ => return None,
+        };
+        (default < self.min).then_some(default)
     }
 }
 
@@ -142,6 +158,9 @@ impl Registry {
             &peak_ewma::ENTRY,
             &join_idle_queue::ENTRY,
             &sticky::ENTRY,
+            &ring_hash::ENTRY,
+            &maglev::ENTRY,
+            &rendezvous::ENTRY,
         ])
     }
 
@@ -267,17 +286,10 @@ mod tests {
             ],
             build: |_| unreachable!("never built"),
         };
-        let registry = Registry::standard().with(&TIMED);
+        let registry = Registry(vec![&random::ENTRY, &p2c::ENTRY, &maglev::ENTRY]).with(&TIMED);
         let hour = ParameterValue::Duration(Duration::from_secs(3600));
         for (name, given, expected) in [
-            (
-                "p2",
-                &[][..],
-                &[
-                    "unknown strategy \"p2\"; one of join_idle_queue, least_request, p2c, peak_ewma, \
-                   random, round_robin, sticky, timed",
-                ][..],
-            ),
+            ("p2", &[][..], &["unknown strategy \"p2\"; one of maglev, p2c, random, timed"][..]),
             ("p2c", &[("choices", Integer(0))], &["p2c: choices must be from 1 to 16, not 0"]),
             ("p2c", &[("choices", Flag(true))], &["p2c: choices must be a whole number, not true"]),
             ("p2c", &[("choices", Number(2.0))], &["p2c: choices must be a whole number, not 2"]),
@@ -292,6 +304,11 @@ mod tests {
                 "timed",
                 &[("decay", Integer(5))],
                 &["timed: decay must be a duration like \"250ms\", not 5"],
+            ),
+            (
+                "maglev",
+                &[("bound", Number(0.5))],
+                &["maglev: bound must be from 1 to 1000, or 0, not 0.5"],
             ),
             ("timed", &[("bias", Number(f64::NAN))], &["timed: bias must be from 0 to 8, not NaN"]),
             (

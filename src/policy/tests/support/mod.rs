@@ -82,6 +82,7 @@ pub fn drain(balancer: &mut Balancer) -> (Vec<Probe>, Vec<Event>) {
         match output {
             Output::Probe(probe) => probes.push(probe),
             Output::Event(event) => events.push(event),
+            Output::Build(work) => balancer.handle_built(Time::ZERO, work.run()),
             other => panic!("{other:?} is of a later issue"),
         }
     }
