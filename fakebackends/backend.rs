@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use base::{Clock, Time, rng};
 use config::backends::BackendConfig;
 use tokio::net::{TcpListener, TcpStream};
-use workload::{Admission, Answer, Behaviour, FaultChange, Gate, WorkId};
+use workload::{Admission, Answer, Behaviour, FaultChange, Gate, Load, WorkId};
 
 use crate::counters::Counters;
 use crate::health::{HealthChecks, HealthEnd};
@@ -105,6 +105,8 @@ impl Backend {
         (timer, key): (Rc<Timer>, usize),
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
+        let mut behaviour = Behaviour::new(config.model);
+        behaviour.watch_load();
         Ok(Self {
             address: listener.local_addr()?,
             counters,
@@ -114,7 +116,7 @@ impl Backend {
             seed: rng::mix(seed, rng::hash_text(&config.name)),
             name: config.name,
             state: RefCell::new(State {
-                behaviour: Behaviour::new(config.model),
+                behaviour,
                 requests: 0,
                 luckless: 0,
                 waiting: BTreeMap::new(),
@@ -155,8 +157,8 @@ impl Backend {
         self.state.borrow_mut().connections.remove(&id);
     }
 
-    /// Answers a request: status and bytes of the body, or `None` for a reset. `luck` is what the
-    /// request brought, `attempt` counts its sendings from 1. Dropped, the client has left.
+    /// Answers a request, or has it reset: `None`. `luck` is what the request brought, `attempt`
+    /// counts its sendings from 1. Dropped, the client has left.
     pub(crate) fn request(&self, luck: Option<u64>, attempt: u64) -> Request<'_> {
         let now = self.clock.now();
         self.counters.cut(now);
@@ -191,6 +193,11 @@ impl Backend {
         let id = state.checks.begin(now, meets);
         self.settle(&mut state, now);
         Check { backend: self, id: Some(id) }
+    }
+
+    /// What it would tell now of its load.
+    pub(crate) fn load(&self) -> Load {
+        self.state.borrow().behaviour.load(self.clock.now())
     }
 
     /// The deadline in the timer has passed.
@@ -275,8 +282,17 @@ pub(crate) struct Request<'a> {
     inside: bool,
 }
 
+/// The answer to a request.
+pub(crate) struct Served {
+    pub(crate) status: u16,
+    /// Of its body.
+    pub(crate) bytes: u32,
+    /// The backend's load without it.
+    pub(crate) load: Load,
+}
+
 impl Future for Request<'_> {
-    type Output = Option<(u16, u32)>;
+    type Output = Option<Served>;
 
     fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.inside {
@@ -289,9 +305,11 @@ impl Future for Request<'_> {
             return Poll::Pending;
         };
         state.waiting.remove(&self.work);
+        let load = state.behaviour.load(answer.at);
         drop(state);
         self.inside = false;
-        Poll::Ready(answer.status.map(|status| (status, answer.bytes)))
+        let bytes = answer.bytes;
+        Poll::Ready(answer.status.map(|status| Served { status, bytes, load }))
     }
 }
 

@@ -10,6 +10,7 @@ mod backend;
 pub mod control;
 mod counters;
 mod health;
+mod load;
 mod ports;
 mod running;
 mod serve;

@@ -17,8 +17,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use workload::Load;
 
-use crate::backend::{Backend, Link};
+use crate::backend::{Backend, Link, Served};
+use crate::load;
 
 /// The luck that a generator gives to a request: decimal, 64 bits.
 const LUCK: HeaderName = HeaderName::from_static("x-lab-luck");
@@ -105,29 +107,25 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Broken> {
     let (head, body) = request.into_parts();
     if !body.is_end_stream() && !drain(body).await? {
-        let mut refused = stock.response(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
+        let too_large = StatusCode::PAYLOAD_TOO_LARGE;
+        let mut refused = stock.response(too_large, Bytes::new(), stock.backend.load());
         refused.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         return Ok(refused);
     }
-    let (status, body) = if head.uri.path() == HEALTH_PATH {
-        (stock.backend.check_health().await, Bytes::new())
+    let served = if head.uri.path() == HEALTH_PATH {
+        let status = stock.backend.check_health().await;
+        status.map(|status| Served { status, bytes: 0, load: stock.backend.load() })
     } else {
         let number = |name| head.headers.get(name)?.to_str().ok()?.parse().ok();
-        let request = stock.backend.request(number(LUCK), number(ATTEMPT).unwrap_or(1));
-        match request.await {
-            Some((status, bytes)) => (Some(status), stock.body.slice(..bytes as usize)),
-            None => (None, Bytes::new()),
-        }
+        stock.backend.request(number(LUCK), number(ATTEMPT).unwrap_or(1)).await
     };
-    match status.map(StatusCode::from_u16) {
-        Some(Ok(status)) => Ok(stock.response(status, body)),
-        // A status is checked where faults are read; one that slipped through breaks the answer.
-        Some(Err(_)) => Err(Broken),
-        None => {
-            link.reset();
-            Err(Broken)
-        }
-    }
+    let Some(Served { status, bytes, load }) = served else {
+        link.reset();
+        return Err(Broken);
+    };
+    // A status is checked where faults are read; one that slipped through breaks the answer.
+    let status = StatusCode::from_u16(status).map_err(|_| Broken)?;
+    Ok(stock.response(status, stock.body.slice(..bytes as usize), load))
 }
 
 /// Reads a body to its end and forgets it; false when it is too long.
@@ -143,10 +141,11 @@ async fn drain(mut body: Incoming) -> Result<bool, Broken> {
 }
 
 impl Stock {
-    fn response(&self, status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    fn response(&self, status: StatusCode, body: Bytes, load: Load) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = status;
         response.headers_mut().insert(BACKEND, self.name.clone());
+        load::tell(load, response.headers_mut());
         response
     }
 }

@@ -241,3 +241,46 @@ fn a_stopped_lab_serves_nobody() {
     common::assert_refused(address);
     common::assert_refused(control);
 }
+
+#[test]
+fn answers_and_health_checks_tell_the_load() {
+    let mut slow = model(Duration::from_millis(20));
+    slow.queue = None;
+    let lab = start(vec![slow]);
+    let told = |reply: &common::Reply| {
+        let of = |name| reply.header(name).expect("every answer has it").to_owned();
+        (of("x-in-flight"), of("x-estimated-latency").parse::<f64>().expect("a number"))
+    };
+    let mut asker = lab.open(0);
+    let mut ask = || {
+        asker.get("/health");
+        told(&asker.read())
+    };
+    assert_eq!(ask(), ("0".into(), 0.0), "nothing is known yet");
+    // Two at once: the first finds nobody and leaves the second behind.
+    let mut raws = [lab.open(0), lab.open(0)];
+    raws[0].get("/");
+    lab.await_sample(0, |sample| sample.in_flight == 1);
+    raws[1].get("/");
+    lab.await_sample(0, |sample| sample.requests == 2);
+    let first = told(&raws[0].read());
+    let second = told(&raws[1].read());
+    assert_eq!(second.0, "0", "the last one leaves nobody");
+    // At least the service time, and no more than the service of both.
+    assert!((0.02..=0.04).contains(&second.1), "{}", second.1);
+    // A health check tells the same, if it is not a second late; so ask until it does.
+    let start = lab.clock.now();
+    loop {
+        raws[0].get("/");
+        raws[0].read();
+        let (in_flight, latency) = ask();
+        assert_eq!(in_flight, "0");
+        if latency > 0.0 {
+            assert!((0.02..=0.04).contains(&latency), "{latency}");
+            break;
+        }
+        assert!(lab.clock.now().since(start) < common::PATIENCE, "it never tells");
+    }
+    // On a machine so busy that the second came after the first had ended, there is none.
+    assert!(first.0 == "1" || first.0 == "0", "{}", first.0);
+}
