@@ -4,52 +4,29 @@
 //! Call a `handle_*`, then drain [`Balancer::poll_output`] until it is empty, then arm a timer for
 //! [`Balancer::poll_timeout`] and call [`Balancer::handle_timeout`] when it is due.
 
+mod change;
 mod consult;
 mod ejection;
+mod requests;
 mod rules;
 mod upkeep;
+mod waiting;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use base::{AttemptId, BackendId, Key, ProbeId, RequestId, RequestMeta, Rng, Slab, Time};
+use base::{AttemptId, BackendId, Key, ProbeId, Rng, Slab, Time};
 
 use self::consult::Consultation;
+use self::requests::{Request, Running, Stage, seen};
 use self::upkeep::{Upkeep, valid_weight};
 use crate::event::EventKind;
-use crate::message::{
-    Attempt, Command, CommandError, End, Head, Next, Output, ProbeResult, Reject, Verdict,
-};
+use crate::index::Index;
+use crate::message::{Command, CommandError, End, Head, Next, Output, ProbeResult};
 use crate::pool::{Candidate, Pool};
-use crate::retry::{Budget, Denials, may_repeat};
+use crate::queue::Queue;
+use crate::retry::{Budget, Denials};
 use crate::settings::Settings;
-use crate::strategy::{Observation, Seen, Strategy};
-
-/// A request with at least one attempt that has not ended.
-#[derive(Debug)]
-struct Request {
-    meta: RequestMeta,
-    /// When its last byte must be there.
-    total_by: Time,
-    /// Attempts so far.
-    number: u32,
-    /// Of them not ended.
-    running: u32,
-    /// Where attempts have failed; empty (and no allocation) until one does.
-    tried: Vec<BackendId>,
-}
-
-/// An attempt that has not ended.
-#[derive(Debug)]
-struct Running {
-    request: Key,
-    backend: BackendId,
-    began: Time,
-    /// Its head, or its failure, has been handled.
-    headed: bool,
-    /// It has been counted as a failure of its backend.
-    failed: bool,
-}
+use crate::strategy::{Observation, Strategy};
 
 /// The balancer: pool, health, retries and a strategy behind one interface.
 pub struct Balancer {
@@ -62,6 +39,9 @@ pub struct Balancer {
     upkeep: Upkeep,
     requests: Slab<Request>,
     attempts: Slab<Running>,
+    queue: Queue,
+    /// The requests that wait, by their ids.
+    waiting: Index,
     budget: Budget,
     denials: Denials,
     retries: u64,
@@ -77,6 +57,7 @@ impl Balancer {
         let mut pool = Pool::new();
         pool.set_warming(settings.slow_start.is_some());
         pool.set_panic(settings.panic.clone());
+        pool.set_most_in_flight(settings.limits.as_ref().and_then(|limits| limits.max_in_flight));
         Self {
             strategy: settings.strategy.build(),
             consultation: Consultation::default(),
@@ -85,6 +66,8 @@ impl Balancer {
             upkeep: Upkeep::new(&settings, rng),
             requests: Slab::new(),
             attempts: Slab::new(),
+            queue: Queue::new(settings.queue.clone()),
+            waiting: Index::new(rng.fork("waiting").seed()),
             budget: Budget::new(),
             denials: Denials::default(),
             retries: 0,
@@ -92,27 +75,6 @@ impl Balancer {
             outputs: VecDeque::new(),
             settings,
         }
-    }
-
-    /// A request arrived.
-    pub fn handle_request(&mut self, now: Time, request: RequestMeta) -> Verdict {
-        self.refresh();
-        let Some(candidates) = self.pool.candidates() else {
-            return Verdict::Reject(Reject::NoBackend);
-        };
-        let backend = self.strategy.pick(now, &request, &candidates, &mut self.strategy_rng);
-        if self.settings.retry.is_some() {
-            self.budget.count_request(now);
-        }
-        let total_by = self.settings.timeout.total.map_or(Time::MAX, |total| now + total);
-        let key = self.requests.insert(Request {
-            meta: request,
-            total_by,
-            number: 0,
-            running: 0,
-            tried: Vec::new(),
-        });
-        Verdict::Send(self.begin_attempt(now, key, backend))
     }
 
     /// An attempt's head is there, or it failed before. At most once per attempt.
@@ -168,14 +130,11 @@ impl Balancer {
         self.conclude(now, &running, broke);
         let request = self.requests.get_mut(running.request).expect("kept while attempts run");
         request.running -= 1;
-        if request.running == 0 {
+        if request.running == 0 && request.stage == Stage::Sent {
             self.requests.remove(running.request);
         }
+        self.serve_waiting(now);
     }
-
-    /// The client of a waiting request left. No request waits yet: [`Verdict::Wait`] comes with the
-    /// queue, and until then there is nothing to forget.
-    pub const fn handle_cancel(&mut self, _now: Time, _request: RequestId) {}
 
     /// A probe was answered, or not. A report that comes after the balancer has given the probe up
     /// is ignored.
@@ -184,6 +143,7 @@ impl Balancer {
             return self.judge_load(now, probe, &result);
         }
         self.end_probe(now, probe, result);
+        self.serve_waiting(now);
     }
 
     /// A change asked for; [`Command::Add`] answers with the new id.
@@ -195,7 +155,11 @@ impl Balancer {
         let known = |id: BackendId| self.pool.get(id).map(|_| id);
         let known = |id| known(id).ok_or(CommandError::UnknownBackend(id));
         match command {
-            Command::Add { name, weight } => return self.add(now, name, weight).map(Some),
+            Command::Add { name, weight } => {
+                let id = self.add(now, name, weight)?;
+                self.serve_waiting(now);
+                return Ok(Some(id));
+            }
             Command::Remove(id) => {
                 let id = known(id)?;
                 self.remove(now, id, "command".into());
@@ -216,13 +180,10 @@ impl Balancer {
                     self.report(now, Some(id), EventKind::WeightChanged { to: weight });
                 }
             }
-            Command::Strategy(choice) => {
-                self.strategy = choice.build();
-                self.consultation.begin_anew();
-                self.report(now, None, EventKind::StrategyChanged { to: choice.name().into() });
-                self.settings.strategy = choice;
-            }
+            Command::Strategy(choice) => self.change_strategy(now, choice),
+            Command::Settings(settings) => self.change_settings(now, *settings),
         }
+        self.serve_waiting(now);
         Ok(None)
     }
 
@@ -230,11 +191,13 @@ impl Balancer {
     pub fn handle_timeout(&mut self, now: Time) {
         self.tend(now);
         self.report_denials(now);
+        self.serve_waiting(now);
     }
 
     /// When to call [`Balancer::handle_timeout`] next. It may be early, then nothing comes of it.
     pub fn poll_timeout(&self) -> Option<Time> {
-        [self.upkeep.next(), self.denials.next_report()].into_iter().flatten().min()
+        let times = [self.upkeep.next(), self.denials.next_report(), self.queue.next_end()];
+        times.into_iter().flatten().min()
     }
 
     /// What to do next, until `None`.
@@ -252,102 +215,18 @@ impl Balancer {
         &self.settings
     }
 
+    /// Requests that wait in the queue.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Retries granted so far.
     pub const fn retries(&self) -> u64 {
         self.retries
     }
 
-    /// Requests with an attempt that has not ended.
+    /// Requests that are not over: those with an attempt that has not ended, and those that wait.
     pub fn requests_in_flight(&self) -> usize {
         self.requests.len()
-    }
-}
-
-/// What becomes of requests.
-impl Balancer {
-    fn begin_attempt(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
-        assert!(self.pool.is_candidate(backend), "the strategy picked what is no candidate");
-        self.pool.attempt_began(backend);
-        self.ask_for_load(now);
-        let request = self.requests.get_mut(key).expect("an attempt is for a present request");
-        request.number += 1;
-        request.running += 1;
-        let attempt = self.attempts.insert(Running {
-            request: key,
-            backend,
-            began: now,
-            headed: false,
-            failed: false,
-        });
-        let timeout = &self.settings.timeout;
-        let body_by = request.total_by;
-        let head_within = timeout.attempt.unwrap_or(Duration::MAX);
-        let head_by = body_by.min(now + head_within);
-        Attempt {
-            id: AttemptId(attempt.pack()),
-            request: request.meta.id,
-            backend,
-            number: request.number,
-            connect_by: head_by.min(now + timeout.connect),
-            head_by,
-            head_within,
-            body_by,
-            quota: None,
-        }
-    }
-
-    /// The next attempt of a request whose attempt at `failed_at` ended with `head`, if it is safe,
-    /// there is time, and the budget has one.
-    fn try_again(
-        &mut self,
-        now: Time,
-        key: Key,
-        failed_at: BackendId,
-        head: &Head,
-    ) -> Option<Attempt> {
-        let settings = self.settings.retry.as_ref()?;
-        let request = self.requests.get_mut(key).expect("kept while attempts run");
-        let meta = request.meta;
-        if request.number >= settings.attempts
-            || now >= request.total_by
-            || !may_repeat(settings, meta.idempotent, head)
-        {
-            return None;
-        }
-        request.tried.push(failed_at);
-        self.refresh();
-        if !self.pool.has_candidates() {
-            return None;
-        }
-        let settings = self.settings.retry.as_ref()?;
-        if !self.budget.try_spend(now, settings) {
-            self.denials.count(meta.id);
-            self.report_denials(now);
-            return None;
-        }
-        self.retries += 1;
-        let tried = &self.requests.get(key).expect("kept while attempts run").tried;
-        let candidates = self.pool.candidates_but(tried, &mut self.scratch)?;
-        let backend = self.strategy.pick(now, &meta, &candidates, &mut self.strategy_rng);
-        assert!(candidates.contains(backend), "the strategy picked what is no candidate");
-        Some(self.begin_attempt(now, key, backend))
-    }
-
-    fn report_denials(&mut self, now: Time) {
-        if let Some(kind) = self.denials.report(now) {
-            self.report(now, None, kind);
-        }
-    }
-}
-
-/// What a head shows of its backend. A 429 is no failure of the backend, but who answers it fast
-/// shall not look fast.
-fn seen(head: &Head) -> Seen {
-    match *head {
-        Head::Status { status, retry_after, .. } if status >= 500 || status == 429 => {
-            Seen::Failure { retry_after }
-        }
-        Head::Status { .. } => Seen::Answer,
-        Head::Failed { .. } => Seen::Failure { retry_after: None },
     }
 }

@@ -71,6 +71,11 @@ pub enum EventKind {
         /// Its name.
         to: String,
     },
+    /// Other settings are in force.
+    SettingsChanged {
+        /// The tables that differ from before: "queue, timeout".
+        what: String,
+    },
     /// A backend's weight was changed.
     WeightChanged {
         /// The new weight.
@@ -90,6 +95,7 @@ impl EventKind {
             Self::PanicBegan { .. } => "panic_began",
             Self::PanicEnded { .. } => "panic_ended",
             Self::StrategyChanged { .. } => "strategy_changed",
+            Self::SettingsChanged { .. } => "settings_changed",
             Self::WeightChanged { .. } => "weight_changed",
         }
     }
@@ -112,6 +118,7 @@ impl EventKind {
                 format!("{ready} of {of} in service, the others are not used any more")
             }
             Self::StrategyChanged { to } => to.clone(),
+            Self::SettingsChanged { what } => what.clone(),
             Self::WeightChanged { to } => to.to_string(),
         }
     }

@@ -4,12 +4,15 @@
 //! [`Balancer`] is the one entry for the proxy and the simulator alike.
 
 pub mod balancer;
+mod chain;
 pub mod event;
 mod health;
+mod index;
 pub mod message;
 mod outlier;
 pub mod pool;
 mod probe;
+mod queue;
 mod retry;
 pub mod settings;
 mod slow_start;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::{AttemptId, BackendId, FailureKind, ProbeId, RequestId, Sent, Time};
 
 use crate::event::Event;
-use crate::settings::Choice;
+use crate::settings::{Choice, Settings};
 use crate::work::Work;
 
 /// One sending of a request to one backend.
@@ -237,6 +237,9 @@ pub enum Command {
     Weight(BackendId, u32),
     /// Another strategy from now on.
     Strategy(Choice),
+    /// All that it decides by, from now on. Requests in flight keep their deadlines; those that wait
+    /// get the new ones, and where the queue is smaller now, the last to come are refused.
+    Settings(Box<Settings>),
 }
 
 /// Why a command was refused.

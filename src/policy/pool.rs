@@ -91,6 +91,10 @@ pub struct Pool {
     in_percent: bool,
     /// A request was sent to a backend: who comes now is new to a pool at work.
     at_work: bool,
+    /// The most attempts in flight at one backend ([`u32::MAX`]: any number).
+    most_in_flight: u32,
+    /// How many candidates have that many or more.
+    full: usize,
 }
 
 impl Pool {
@@ -168,6 +172,8 @@ impl Pool {
             panicking: false,
             in_percent: false,
             at_work: false,
+            most_in_flight: u32::MAX,
+            full: 0,
         }
     }
 
@@ -254,6 +260,7 @@ impl Pool {
             return false;
         }
         self.stale = false;
+        self.full = 0;
         self.candidates.clear();
         self.totals = Totals::default();
         self.places.fill(NOWHERE);
@@ -263,6 +270,7 @@ impl Pool {
                 self.places[id.slot as usize] = self.candidates.len() as u32;
                 self.totals.weight += u64::from(backend.weight);
                 self.totals.in_flight += u64::from(backend.in_flight);
+                self.full += usize::from(backend.in_flight >= self.most_in_flight);
                 self.candidates.push(Candidate {
                     id,
                     weight: self.weight_now(backend),
@@ -275,22 +283,47 @@ impl Pool {
 
     /// All candidates as of the last [`Pool::refresh`]; `None` when there are none.
     pub(crate) fn candidates(&self) -> Option<Candidates<'_>> {
-        Candidates::new(self, &self.candidates, &[])
+        Candidates::new(self, &self.candidates, &[], false)
     }
 
-    /// The candidates that are not among `tried`, copied to `scratch`; all of them when every one
-    /// was tried.
+    /// The candidates with room that are not among `tried`, copied to `scratch`. Where every
+    /// candidate was tried: all that have room, or none if it must be an `untried` one.
     pub(crate) fn candidates_but<'a>(
         &'a self,
         tried: &'a [BackendId],
+        untried: bool,
         scratch: &'a mut Vec<Candidate>,
     ) -> Option<Candidates<'a>> {
         scratch.clear();
         scratch.extend(self.candidates.iter().filter(|c| !tried.contains(&c.id)));
-        if scratch.is_empty() || scratch.len() == self.candidates.len() {
-            return self.candidates();
+        let mut excluded = tried;
+        if scratch.is_empty() && !untried {
+            scratch.extend(&self.candidates);
         }
-        Candidates::new(self, scratch, tried)
+        if scratch.len() == self.candidates.len() {
+            excluded = &[];
+        }
+        let before = scratch.len();
+        if self.full > 0 {
+            scratch.retain(|c| c.in_flight < self.most_in_flight);
+        }
+        Candidates::new(self, scratch, excluded, scratch.len() < before)
+    }
+
+    /// The most attempts in flight at one backend from now on; those beyond it end in peace.
+    pub(crate) fn set_most_in_flight(&mut self, most: Option<u32>) {
+        self.most_in_flight = most.unwrap_or(u32::MAX);
+        self.full = self.candidates.iter().filter(|c| c.in_flight >= self.most_in_flight).count();
+    }
+
+    /// Whether one of the candidates may have one more attempt.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.full < self.candidates.len()
+    }
+
+    /// Whether this backend may have no more attempts.
+    pub(crate) fn is_full(&self, id: BackendId) -> bool {
+        self.full > 0 && self.get(id).is_some_and(|b| b.in_flight >= self.most_in_flight)
     }
 
     /// Whether this backend is one of all candidates.
@@ -321,6 +354,7 @@ impl Pool {
         if let Some(place) = self.place_of(id) {
             self.candidates[place].in_flight += 1;
             self.totals.in_flight += 1;
+            self.full += usize::from(self.candidates[place].in_flight == self.most_in_flight);
         }
     }
 
@@ -329,6 +363,7 @@ impl Pool {
         let Some(backend) = self.get_mut(id) else { return };
         backend.in_flight -= 1;
         if let Some(place) = self.place_of(id) {
+            self.full -= usize::from(self.candidates[place].in_flight == self.most_in_flight);
             self.candidates[place].in_flight -= 1;
             self.totals.in_flight -= 1;
         }

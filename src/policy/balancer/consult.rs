@@ -4,7 +4,8 @@
 
 use base::{BackendId, Key, ProbeId, Slab, Time};
 
-use super::{Balancer, Running};
+use super::Balancer;
+use super::requests::Running;
 use crate::message::{Output, Probe, ProbeKind, ProbeResult};
 use crate::strategy::{LoadReport, MAX_LOAD_PROBES, Observation, Seen};
 use crate::work::{Built, Work};

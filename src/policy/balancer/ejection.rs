@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use base::{BackendId, FailureKind, Rng, Time};
 
-use super::{Balancer, Running};
+use super::Balancer;
+use super::requests::Running;
 use crate::event::EventKind;
 use crate::message::{End, Head};
 use crate::outlier::{Cause, Failure, Record, Seconds};

@@ -3,8 +3,6 @@
 //!
 //! Each of these takes the former settings from [`Balancer::settings`] and puts the new ones there.
 
-#![allow(dead_code)] // for the command that changes settings
-
 use base::{BackendId, Time};
 
 use super::Balancer;

@@ -31,6 +31,13 @@ pub struct Choice {
     parameters: BTreeMap<String, ParameterValue>,
 }
 
+/// The same strategy with the same parameters.
+impl PartialEq for Choice {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.entry, other.entry) && self.parameters == other.parameters
+    }
+}
+
 impl Choice {
     /// For [`Entry::choose`] alone: `parameters` hold every parameter of the entry, valid.
     pub(crate) const fn new(

@@ -35,16 +35,23 @@ pub struct Candidates<'a> {
     pool: &'a Pool,
     entries: &'a [Candidate],
     excluded: &'a [BackendId],
+    /// Those that have no room are not among them.
+    without_full: bool,
 }
 
 impl<'a> Candidates<'a> {
-    /// `entries` are the pool's candidates without `excluded`; `None` when there are none.
+    /// `entries` are the pool's candidates without `excluded` and, where it says so, without those
+    /// that are full; `None` when there are none.
     pub(crate) fn new(
         pool: &'a Pool,
         entries: &'a [Candidate],
         excluded: &'a [BackendId],
+        without_full: bool,
     ) -> Option<Self> {
-        if entries.is_empty() { None } else { Some(Self { pool, entries, excluded }) }
+        if entries.is_empty() {
+            return None;
+        }
+        Some(Self { pool, entries, excluded, without_full })
     }
 
     /// How many there are, at least 1.
@@ -99,13 +106,16 @@ impl<'a> Candidates<'a> {
 
     /// Whether this backend is among them.
     pub fn contains(&self, id: BackendId) -> bool {
-        self.pool.is_candidate(id) && !self.excluded.contains(&id)
+        self.pool.is_candidate(id)
+            && !self.excluded.contains(&id)
+            && !(self.without_full && self.pool.is_full(id))
     }
 
     /// Whether these are all ready backends, at the same indices as in [`Pool::ready`]; a retry
-    /// sees fewer, those that the request has not tried.
+    /// sees fewer, those that the request has not tried, and where some are full only the others
+    /// are seen.
     pub const fn is_whole(&self) -> bool {
-        self.excluded.is_empty()
+        self.excluded.is_empty() && !self.without_full
     }
 }
 

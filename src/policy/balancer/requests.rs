@@ -1,0 +1,190 @@
+//! What becomes of requests: sent, sent again, over. It must not know backends beyond their ids,
+//! nor decide who waits.
+
+use std::time::Duration;
+
+use base::{AttemptId, BackendId, Key, RequestMeta, Time};
+
+use super::Balancer;
+use crate::message::{Attempt, Head, Reject, Verdict};
+use crate::retry::may_repeat;
+use crate::strategy::Seen;
+
+/// A request that is not over.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) meta: RequestMeta,
+    /// When its last byte must be there.
+    pub(super) total_by: Time,
+    pub(super) stage: Stage,
+    /// Attempts so far.
+    pub(super) number: u32,
+    /// Of them not ended.
+    pub(super) running: u32,
+    /// Where attempts have failed; empty (and no allocation) until one does.
+    pub(super) tried: Vec<BackendId>,
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Not sent yet; its place in the queue.
+    Queued(Key),
+    /// Sent: it is over with the last of its attempts.
+    Sent,
+}
+
+/// An attempt that has not ended.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) request: Key,
+    pub(super) backend: BackendId,
+    pub(super) began: Time,
+    /// Its head, or its failure, has been handled.
+    pub(super) headed: bool,
+    /// It has been counted as a failure of its backend.
+    pub(super) failed: bool,
+}
+
+impl Balancer {
+    /// A request arrived.
+    pub fn handle_request(&mut self, now: Time, request: RequestMeta) -> Verdict {
+        self.refresh();
+        let obstacle = self.obstacle();
+        if let (Some(why), false) = (obstacle, self.queue.has_place()) {
+            // With a queue the reason is that it is full, whatever it is that they all wait for.
+            let why = if self.settings.queue.is_some() { Reject::QueueFull } else { why };
+            return Verdict::Reject(why);
+        }
+        let id = request.id;
+        let key = self.requests.insert(Request {
+            meta: request,
+            total_by: self.settings.timeout.total.map_or(Time::MAX, |total| now + total),
+            stage: Stage::Sent,
+            number: 0,
+            running: 0,
+            tried: Vec::new(),
+        });
+        if obstacle.is_some() {
+            self.let_wait(now, key);
+            return Verdict::Wait(id);
+        }
+        Verdict::Send(self.send_first(now, key))
+    }
+
+    /// Why the next request in turn cannot be sent at once, if it cannot; a new one is next where
+    /// nobody waits.
+    pub(super) fn obstacle(&self) -> Option<Reject> {
+        if !self.queue.is_empty() {
+            Some(Reject::QueueFull)
+        } else if !self.pool.has_candidates() {
+            Some(Reject::NoBackend)
+        } else if !self.pool.has_room() {
+            Some(Reject::QueueFull)
+        } else {
+            None
+        }
+    }
+
+    /// The first attempt of a request that nothing is in the way of.
+    pub(super) fn send_first(&mut self, now: Time, key: Key) -> Attempt {
+        if self.settings.retry.is_some() {
+            self.budget.count_request(now);
+        }
+        let request = self.requests.get_mut(key).expect("it has not been sent");
+        request.stage = Stage::Sent;
+        let meta = &request.meta;
+        let candidates = self.pool.candidates().expect("nothing is in the way");
+        let mut backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        if self.pool.is_full(backend) {
+            let candidates = self.pool.candidates_but(&[], false, &mut self.scratch);
+            let candidates = candidates.expect("nothing is in the way");
+            backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+            assert!(candidates.contains(backend), "the strategy picked what is no candidate");
+        }
+        self.begin_attempt(now, key, backend)
+    }
+
+    pub(super) fn begin_attempt(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
+        assert!(self.pool.is_candidate(backend), "the strategy picked what is no candidate");
+        self.pool.attempt_began(backend);
+        self.ask_for_load(now);
+        let request = self.requests.get_mut(key).expect("an attempt is for a present request");
+        request.number += 1;
+        request.running += 1;
+        let attempt = self.attempts.insert(Running {
+            request: key,
+            backend,
+            began: now,
+            headed: false,
+            failed: false,
+        });
+        let timeout = &self.settings.timeout;
+        let body_by = request.total_by;
+        let head_within = timeout.attempt.unwrap_or(Duration::MAX);
+        let head_by = body_by.min(now + head_within);
+        Attempt {
+            id: AttemptId(attempt.pack()),
+            request: request.meta.id,
+            backend,
+            number: request.number,
+            connect_by: head_by.min(now + timeout.connect),
+            head_by,
+            head_within,
+            body_by,
+            quota: None,
+        }
+    }
+
+    /// The next attempt of a request whose attempt at `failed_at` ended with `head`, if it is safe,
+    /// there is time, somebody has room, and the budget has one.
+    pub(super) fn try_again(
+        &mut self,
+        now: Time,
+        key: Key,
+        failed_at: BackendId,
+        head: &Head,
+    ) -> Option<Attempt> {
+        let settings = self.settings.retry.as_ref()?;
+        let request = self.requests.get_mut(key).expect("kept while attempts run");
+        if request.number >= settings.attempts
+            || now >= request.total_by
+            || !may_repeat(settings, request.meta.idempotent, head)
+        {
+            return None;
+        }
+        request.tried.push(failed_at);
+        self.refresh();
+        let settings = self.settings.retry.as_ref()?;
+        let request = self.requests.get(key).expect("kept while attempts run");
+        let meta = &request.meta;
+        let candidates = self.pool.candidates_but(&request.tried, false, &mut self.scratch)?;
+        if !self.budget.try_spend(now, settings) {
+            self.denials.count(meta.id);
+            self.report_denials(now);
+            return None;
+        }
+        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        assert!(candidates.contains(backend), "the strategy picked what is no candidate");
+        self.retries += 1;
+        Some(self.begin_attempt(now, key, backend))
+    }
+
+    pub(super) fn report_denials(&mut self, now: Time) {
+        if let Some(kind) = self.denials.report(now) {
+            self.report(now, None, kind);
+        }
+    }
+}
+
+/// What a head shows of its backend. A 429 is no failure of the backend, but who answers it fast
+/// shall not look fast.
+pub(super) fn seen(head: &Head) -> Seen {
+    match *head {
+        Head::Status { status, retry_after, .. } if status >= 500 || status == 429 => {
+            Seen::Failure { retry_after }
+        }
+        Head::Status { .. } => Seen::Answer,
+        Head::Failed { .. } => Seen::Failure { retry_after: None },
+    }
+}

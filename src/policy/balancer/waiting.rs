@@ -1,0 +1,78 @@
+//! Requests that wait inside: who lets them in, whose time is over, who leaves. It must not pick.
+//!
+//! With a queue a request waits for whatever is in its way, also while no backend is ready at all:
+//! so do nginx Plus and Angie, whose `queue` bridges a short outage; HAProxy queues for room alone
+//! and refuses at once when every server is down. Nobody overtakes: who comes while others wait,
+//! waits behind them. A retry does not wait, for its request has been let in before.
+
+use base::{Key, RequestId, Time};
+
+use super::Balancer;
+use super::requests::Stage;
+use crate::message::{Output, Reject};
+
+impl Balancer {
+    /// The client of a waiting request left. Nothing for a request that does not wait (any more).
+    pub fn handle_cancel(&mut self, now: Time, request: RequestId) {
+        if let Some(key) = self.waiting.get(request.0) {
+            self.stop_waiting(key);
+            self.serve_waiting(now);
+        }
+    }
+
+    /// Puts a request at the end of the queue, which has a place.
+    pub(super) fn let_wait(&mut self, now: Time, key: Key) {
+        let request = self.requests.get_mut(key).expect("it was taken in");
+        let place = self.queue.push(key, now, request.total_by);
+        request.stage = Stage::Queued(place);
+        self.waiting.insert(request.meta.id.0, key);
+    }
+
+    /// Sends those whose turn it is, and refuses those whose time is over. To be called whenever
+    /// something that they wait for may have come.
+    pub(super) fn serve_waiting(&mut self, now: Time) {
+        while let Some(key) = self.queue.first() {
+            if self.queue.next_end().is_some_and(|end| end <= now) {
+                self.refuse(key, Reject::QueueTimeout);
+                continue;
+            }
+            self.refresh();
+            if !self.pool.has_room() {
+                return;
+            }
+            self.leave_queue(key);
+            let attempt = self.send_first(now, key);
+            self.outputs.push_back(Output::Send(attempt));
+        }
+    }
+
+    /// Refuses those for whom the queue has no place any more, the last to come first.
+    pub(super) fn refuse_surplus(&mut self) {
+        while let Some(key) = self.queue.surplus() {
+            self.refuse(key, Reject::QueueFull);
+        }
+    }
+
+    /// Ends a waiting request, and says so.
+    pub(super) fn refuse(&mut self, key: Key, why: Reject) {
+        if let Some(request) = self.stop_waiting(key) {
+            self.outputs.push_back(Output::Reject(request, why));
+        }
+    }
+
+    /// Forgets a waiting request.
+    fn stop_waiting(&mut self, key: Key) -> Option<RequestId> {
+        self.leave_queue(key);
+        self.requests.remove(key).map(|request| request.meta.id)
+    }
+
+    /// A request waits no longer, whatever comes next.
+    fn leave_queue(&mut self, key: Key) {
+        let Some(request) = self.requests.get_mut(key) else { return };
+        if let Stage::Queued(place) = request.stage {
+            self.queue.leave(place);
+        }
+        request.stage = Stage::Sent;
+        self.waiting.remove(request.meta.id.0);
+    }
+}
