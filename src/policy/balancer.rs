@@ -24,6 +24,7 @@ use crate::index::Index;
 use crate::message::{Command, CommandError, End, Head, Next, Output, ProbeResult};
 use crate::pool::{Candidate, Pool};
 use crate::queue::Queue;
+use crate::rate::Limiter;
 use crate::retry::{Budget, Denials};
 use crate::settings::Settings;
 use crate::strategy::{Observation, Strategy};
@@ -39,9 +40,12 @@ pub struct Balancer {
     upkeep: Upkeep,
     requests: Slab<Request>,
     attempts: Slab<Running>,
+    rates: Option<Limiter>,
     queue: Queue,
     /// The requests that wait, by their ids.
     waiting: Index,
+    /// Where tables put what clients can choose.
+    secret: u64,
     budget: Budget,
     denials: Denials,
     retries: u64,
@@ -54,6 +58,7 @@ pub struct Balancer {
 impl Balancer {
     /// An empty balancer. `rng` is forked by purpose, so `"balancer/0"` of the run's seed is right.
     pub fn new(settings: Settings, rng: &Rng) -> Self {
+        let secret = rng.fork("secret").seed();
         let mut pool = Pool::new();
         pool.set_warming(settings.slow_start.is_some());
         pool.set_panic(settings.panic.clone());
@@ -66,8 +71,10 @@ impl Balancer {
             upkeep: Upkeep::new(&settings, rng),
             requests: Slab::new(),
             attempts: Slab::new(),
+            rates: settings.limits.as_ref().map(|limits| Limiter::new(&limits.rate, secret)),
             queue: Queue::new(settings.queue.clone()),
-            waiting: Index::new(rng.fork("waiting").seed()),
+            waiting: Index::new(secret),
+            secret,
             budget: Budget::new(),
             denials: Denials::default(),
             retries: 0,

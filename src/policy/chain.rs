@@ -74,6 +74,14 @@ impl<T> Chain<T> {
         self.links.remove(key).map(|link| link.value)
     }
 
+    /// Puts a member behind all others.
+    pub(crate) fn move_last(&mut self, key: Key) {
+        if self.last != Some(key) && self.links.get(key).is_some() {
+            self.detach(key);
+            self.attach_last(key);
+        }
+    }
+
     fn attach_last(&mut self, key: Key) {
         let before = self.last.replace(key);
         match before.and_then(|before| self.links.get_mut(before)) {
@@ -107,7 +115,7 @@ mod tests {
     proptest! {
         /// The same as a vector that is searched.
         #[test]
-        fn it_is_a_list(steps in prop::collection::vec((0..3_u8, any::<prop::sample::Index>()), 1..200)) {
+        fn it_is_a_list(steps in prop::collection::vec((0..4_u8, any::<prop::sample::Index>()), 1..200)) {
             let mut chain = Chain::new();
             let mut plain: Vec<(Key, u32)> = Vec::new();
             for (number, (what, which)) in (0..).zip(steps) {
@@ -116,8 +124,13 @@ mod tests {
                     continue;
                 }
                 let member = plain.remove(which.index(plain.len()));
-                prop_assert_eq!(chain.remove(member.0), Some(member.1));
-                prop_assert_eq!(chain.remove(member.0), None);
+                if what == 2 {
+                    prop_assert_eq!(chain.remove(member.0), Some(member.1));
+                    prop_assert_eq!(chain.remove(member.0), None);
+                } else {
+                    chain.move_last(member.0);
+                    plain.push(member);
+                }
                 let expected: Vec<u32> = plain.iter().map(|&(_, value)| value).collect();
                 let listed: Vec<u32> = chain.iter().map(|(_, &value)| value).collect();
                 prop_assert_eq!(listed, expected);

@@ -13,6 +13,7 @@ mod outlier;
 pub mod pool;
 mod probe;
 mod queue;
+mod rate;
 mod retry;
 pub mod settings;
 mod slow_start;

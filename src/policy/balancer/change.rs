@@ -8,7 +8,8 @@ use base::Time;
 use super::Balancer;
 use super::requests::Stage;
 use crate::event::EventKind;
-use crate::settings::{Choice, Settings};
+use crate::rate::Limiter;
+use crate::settings::{Choice, LimitSettings, Settings};
 
 impl Balancer {
     /// Decides by these settings from now on. What is the same as before keeps its state: tables,
@@ -23,6 +24,7 @@ impl Balancer {
         }
         self.change_upkeep(now, &new);
         let Settings { limits, queue, timeout, .. } = &new;
+        self.change_rates(limits.as_ref());
         self.pool.set_most_in_flight(limits.as_ref().and_then(|limits| limits.max_in_flight));
         self.queue.set(queue.clone());
         if let Some(total) = timeout.total {
@@ -40,6 +42,21 @@ impl Balancer {
         self.consultation.begin_anew();
         self.report(now, None, EventKind::StrategyChanged { to: choice.name().into() });
         self.settings.strategy = choice;
+    }
+
+    fn change_rates(&mut self, limits: Option<&LimitSettings>) {
+        let old = self.settings.limits.as_ref().map(|limits| &limits.rate);
+        let new = limits.map(|limits| &limits.rate);
+        if old == new {
+            return;
+        }
+        let former = self.rates.take();
+        self.rates = new.map(|new| Limiter::new(new, self.secret));
+        if let (Some(rates), Some(former), Some(old), Some(new)) =
+            (&mut self.rates, former, old, new)
+        {
+            rates.inherit(former, old, new);
+        }
     }
 
     /// A shorter total holds for those who wait too, or the first in the queue would not be the

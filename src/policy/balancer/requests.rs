@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::{AttemptId, BackendId, Key, RequestMeta, Time};
 
 use super::Balancer;
-use crate::message::{Attempt, Head, Reject, Verdict};
+use crate::message::{Attempt, Head, Quota, Reject, Verdict};
 use crate::retry::may_repeat;
 use crate::strategy::Seen;
 
@@ -17,6 +17,8 @@ pub(super) struct Request {
     /// When its last byte must be there.
     pub(super) total_by: Time,
     pub(super) stage: Stage,
+    /// What was left of the rate limit when it arrived.
+    pub(super) quota: Option<Quota>,
     /// Attempts so far.
     pub(super) number: u32,
     /// Of them not ended.
@@ -49,6 +51,11 @@ pub(super) struct Running {
 impl Balancer {
     /// A request arrived.
     pub fn handle_request(&mut self, now: Time, request: RequestMeta) -> Verdict {
+        let quota = match self.rates.as_mut().map(|rates| rates.admit(now, request.limit_key)) {
+            Some(Err(quota)) => return Verdict::Reject(Reject::RateLimited(quota)),
+            Some(Ok(quota)) => quota,
+            None => None,
+        };
         self.refresh();
         let obstacle = self.obstacle();
         if let (Some(why), false) = (obstacle, self.queue.has_place()) {
@@ -61,6 +68,7 @@ impl Balancer {
             meta: request,
             total_by: self.settings.timeout.total.map_or(Time::MAX, |total| now + total),
             stage: Stage::Sent,
+            quota,
             number: 0,
             running: 0,
             tried: Vec::new(),
@@ -132,7 +140,7 @@ impl Balancer {
             head_by,
             head_within,
             body_by,
-            quota: None,
+            quota: request.quota,
         }
     }
 
