@@ -165,4 +165,66 @@ mod tests {
             assert_eq!(seen, expected, "rise {rise}, fall {fall}: {checks}");
         }
     }
+
+    /// As above; `?` where the next probe may settle something, `.` where all is settled.
+    #[test]
+    fn doubt_lies_between_the_ends() {
+        for (rise, fall, checks, expected) in [
+            (2, 3, "+", "."),
+            (2, 3, "--+", "??."),           // new
+            (2, 3, "---", "??."),           // and then down: as often as always
+            (2, 3, "+-+--", ".?.??"),       // failing, and all forgiven
+            (2, 3, "+---", ".??."),         // until it is down
+            (2, 3, "+---+-++", ".??.?.?."), // passing
+            (1, 1, "+-+", "..."),
+            (2, 3, "+c+", ".?."), // the next pass brings it back
+            (2, 3, "+c---", ".????"),
+        ] {
+            let mut check = Check::new(rise, fall);
+            assert!(check.is_in_doubt(), "new");
+            let seen: String = checks
+                .chars()
+                .map(|event| {
+                    match event {
+                        '+' => check.pass(),
+                        '-' => check.fail(),
+                        _ => check.connect_failed(),
+                    }
+                    if check.is_in_doubt() { '?' } else { '.' }
+                })
+                .collect();
+            assert_eq!(seen, expected, "rise {rise}, fall {fall}: {checks}");
+        }
+    }
+
+    #[test]
+    fn other_counts_keep_the_standing_and_the_same_ones_everything() {
+        let after = |mut check: Check, checks: &str| {
+            for event in checks.chars() {
+                if event == '+' { check.pass() } else { check.fail() }
+            }
+            check
+        };
+        for (before, standing, needed) in [
+            ("", Standing::New, "+"),
+            ("-", Standing::New, "+"),
+            ("+", Standing::Up, "----"),
+            ("+--", Standing::Up, "----"),
+            ("+---", Standing::Out, "+++"),
+            ("+---+", Standing::Out, "+++"),
+        ] {
+            let mut check = after(Check::new(2, 3), before);
+            let former = check.clone();
+            check.recount(2, 3);
+            assert_eq!(format!("{check:?}"), format!("{former:?}"));
+            check.recount(3, 4);
+            assert_eq!(check.standing(), standing, "{before}");
+            let short = after(check.clone(), &needed[1..]);
+            assert_eq!(short.standing(), standing, "{before} then {needed} less one");
+            assert_ne!(after(check, needed).standing(), standing, "{before} then {needed}");
+        }
+        assert_eq!(Check::trusted(2, 3).standing(), Standing::Up);
+        assert_eq!(after(Check::trusted(2, 3), "--").standing(), Standing::Up);
+        assert_eq!(after(Check::trusted(2, 3), "---").standing(), Standing::Out);
+    }
 }

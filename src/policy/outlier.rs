@@ -5,12 +5,14 @@
 //! The triggers are those of Envoy's outlier detection and of linkerd's breaker: exact counts over a
 //! window rather than a moving average, which hides a total outage in a burst of requests.
 
+mod window;
+
 use std::fmt;
 use std::time::Duration;
 
-use base::time::nanos;
 use base::{FailureKind, Rng, Time};
 
+use self::window::Window;
 use crate::settings::EjectionSettings;
 
 /// How an attempt failed its client.
@@ -128,7 +130,7 @@ impl Record {
         if settings.consecutive.is_some_and(|most| self.streak >= most.max(1)) {
             return Some(Cause::Streak { failures: self.streak, last: failure });
         }
-        let Window { requests, failures, .. } = self.recent;
+        let (requests, failures) = self.recent.sums();
         let too_many = |ratio| f64::from(failures) >= ratio * f64::from(requests);
         (requests >= settings.min_requests && settings.ratio.is_some_and(too_many))
             .then_some(Cause::Share { failures, requests, window: settings.window })
@@ -173,44 +175,171 @@ impl Record {
     }
 }
 
-/// The parts of the window that are counted apart.
-const SLOTS: usize = 16;
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert, proptest};
 
-/// How many requests there were of late and how many failed, exactly: those of the last `window`,
-/// less up to a sixteenth of it, because whole slots leave it. 160 bytes, and a request costs a step
-/// for every slot that passed since the last, at most all.
-#[derive(Clone, Debug, Default)]
-struct Window {
-    /// A ring by the number of the slot: requests and failures among them.
-    slots: [(u32, u32); SLOTS],
-    /// The number of the current slot since the run began.
-    current: u64,
-    /// A slot's width in nanoseconds; counts of another width are void.
-    width: u64,
-    requests: u32,
-    failures: u32,
-}
+    use super::*;
 
-impl Window {
-    fn count(&mut self, now: Time, window: Duration, failed: bool) {
-        let width = nanos(window).div_ceil(SLOTS as u64).max(1);
-        let target = now.as_nanos() / width;
-        if width != self.width || target.saturating_sub(self.current) >= SLOTS as u64 {
-            *self = Self { width, current: target, ..Self::default() };
+    const fn at_ms(ms: u64) -> Time {
+        Time::from_nanos(ms * 1_000_000)
+    }
+
+    fn settings(consecutive: Option<u32>, ratio: Option<f64>) -> EjectionSettings {
+        EjectionSettings { consecutive, ratio, jitter: 0.0, ..EjectionSettings::default() }
+    }
+
+    /// `+` an attempt succeeds, `-` one fails, every 100 ms; after which of them there is cause.
+    #[test]
+    fn failures_in_a_row_or_too_large_a_share_are_cause() {
+        for (consecutive, ratio, min_requests, attempts, expected) in [
+            (Some(5), None, 1, "-----", Some(5)),
+            (Some(5), None, 1, "----+----+-----", Some(15)),
+            (Some(1), None, 1, "++-", Some(3)),
+            (Some(0), None, 1, "+-", Some(2)), // 0 counts as 1
+            (None, None, 1, "----------", None),
+            (None, Some(0.5), 1, "++--", Some(4)),
+            (None, Some(0.5), 5, "++--+-", Some(6)), // too few to say anything at the fourth
+            (None, Some(0.85), 20, "+-----------------+-", Some(20)), // 17 of 20: the streak hides it
+            (None, Some(1.0), 3, "+------------", None),
+            (Some(3), Some(0.5), 4, "-+-+", None), // judged when one fails
+            (Some(3), Some(0.5), 4, "-+-+-", Some(5)),
+        ] {
+            let settings = EjectionSettings { min_requests, ..settings(consecutive, ratio) };
+            let mut record = Record::default();
+            let cause = (1..).zip(attempts.chars()).find_map(|(i, c)| {
+                let now = at_ms(100 * i);
+                if c == '+' {
+                    record.succeeded(now, now, &settings);
+                    return None;
+                }
+                record.failed(now, now, Failure::Cut, &settings).map(|_| i)
+            });
+            assert_eq!(cause, expected, "{consecutive:?} {ratio:?} {min_requests} {attempts}");
         }
-        while self.current < target {
-            self.current += 1;
-            let slot = &mut self.slots[(self.current % SLOTS as u64) as usize];
-            let (requests, failures) = std::mem::take(slot);
-            self.requests -= requests;
-            self.failures -= failures;
+    }
+
+    #[test]
+    fn causes_in_words() {
+        let last = Failure::NoAnswer(FailureKind::Timeout);
+        let window = Duration::from_secs(10);
+        for (cause, words) in [
+            (Cause::Streak { failures: 5, last }, "5 failures in a row, the last: timeout"),
+            (Cause::Streak { failures: 1, last: Failure::Status(500) }, "1 failure: status 500"),
+            (
+                Cause::Share { failures: 109, requests: 120, window },
+                "91 % of 120 requests failed in 10 s",
+            ),
+            (Cause::Asked(Duration::from_millis(3_000)), "asked to be left alone for 3 s"),
+            (Cause::Asked(Duration::from_millis(5_234)), "asked to be left alone for 5.2 s"),
+        ] {
+            assert_eq!(cause.to_string(), words);
         }
-        let slot = &mut self.slots[(self.current % SLOTS as u64) as usize];
-        slot.0 += 1;
-        self.requests += 1;
-        if failed {
-            slot.1 += 1;
-            self.failures += 1;
+    }
+
+    #[test]
+    fn what_began_before_the_return_says_nothing() {
+        let settings = settings(Some(2), None);
+        let mut record = Record::new(at_ms(0));
+        assert_eq!(record.failed(at_ms(1), at_ms(0), Failure::Cut, &settings), None);
+        record.begin_anew(at_ms(10));
+        for _ in 0..9 {
+            assert_eq!(record.failed(at_ms(11), at_ms(9), Failure::Cut, &settings), None, "late");
+        }
+        assert_eq!(record.failed(at_ms(12), at_ms(10), Failure::Cut, &settings), None, "the first");
+        record.succeeded(at_ms(13), at_ms(9), &settings);
+        assert!(record.failed(at_ms(14), at_ms(10), Failure::Cut, &settings).is_some());
+    }
+
+    /// Seconds in service before each ejection, and how long it lasts, with 5 s at first, at most 60.
+    #[test]
+    fn ejections_double_and_service_takes_it_back() {
+        let settings = settings(Some(5), None);
+        for history in [
+            &[(0, 5), (0, 10), (0, 20), (0, 40), (0, 60), (0, 60), (0, 60)][..],
+            &[(0, 5), (9, 10), (19, 20), (39, 40)], // not long enough in service
+            &[(0, 5), (10, 5), (10, 5)],            // as long as the next would be: one step back
+            &[(0, 5), (0, 10), (20, 10), (29, 10), (30, 5)],
+            &[(0, 5), (0, 10), (0, 20), (0, 40), (60, 40), (60 + 40 + 20, 10)],
+            &[(100, 5), (1_000, 5)],
+        ] {
+            let mut record = Record::default();
+            for &(served, seconds) in history {
+                record.add_service(Duration::from_secs(served));
+                let time = record.eject(&settings, &mut Rng::from_seed(1));
+                assert_eq!(time, Duration::from_secs(seconds), "{history:?}");
+            }
+        }
+    }
+
+    /// Something that says how long an ejection lasts.
+    trait Sentences {
+        fn eject(&mut self, settings: &EjectionSettings, rng: &mut Rng) -> Duration;
+    }
+
+    impl Sentences for Record {
+        fn eject(&mut self, settings: &EjectionSettings, rng: &mut Rng) -> Duration {
+            Self::eject(self, settings, rng)
+        }
+    }
+
+    /// Wrong: the jitter comes on top of the longest, as in Envoy.
+    struct JitterOnTop(Record);
+    impl Sentences for JitterOnTop {
+        fn eject(&mut self, settings: &EjectionSettings, rng: &mut Rng) -> Duration {
+            let plain = EjectionSettings { jitter: 0.0, ..settings.clone() };
+            self.0.eject(&plain, rng).mul_f64(1.0 + settings.jitter * rng.unit())
+        }
+    }
+
+    /// Wrong: doubles without end (and would be out for days after twenty ejections).
+    struct NoLongest(u32);
+    impl Sentences for NoLongest {
+        fn eject(&mut self, settings: &EjectionSettings, _: &mut Rng) -> Duration {
+            self.0 += 1;
+            settings.base.saturating_mul(1_u32.checked_shl(self.0 - 1).unwrap_or(u32::MAX))
+        }
+    }
+
+    fn never_longer_than_max(
+        sentences: &mut dyn Sentences,
+        settings: &EjectionSettings,
+        seed: u64,
+    ) -> Result<(), String> {
+        let mut rng = Rng::from_seed(seed);
+        for i in 0..50 {
+            let time = sentences.eject(settings, &mut rng);
+            if time > settings.max.max(SHORTEST) || time.is_zero() {
+                return Err(format!("ejection {i} lasts {time:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_sentences_are_noticed() {
+        let settings = EjectionSettings::default();
+        assert!(never_longer_than_max(&mut JitterOnTop(Record::default()), &settings, 1).is_err());
+        assert!(never_longer_than_max(&mut NoLongest(0), &settings, 1).is_err());
+        assert!(never_longer_than_max(&mut Record::default(), &settings, 1).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_ejection_is_longer_than_max(
+            seed: u64,
+            base_ms in 0..20_000_u64,
+            max_ms in 0..100_000_u64,
+            jitter in 0.0..2.0_f64,
+        ) {
+            let settings = EjectionSettings {
+                base: Duration::from_millis(base_ms),
+                max: Duration::from_millis(max_ms),
+                jitter,
+                ..EjectionSettings::default()
+            };
+            let held = never_longer_than_max(&mut Record::default(), &settings, seed);
+            prop_assert!(held.is_ok(), "{held:?}");
         }
     }
 }

@@ -306,4 +306,41 @@ mod tests {
         assert!(starts.iter().all(|times| times.len() > 180));
         assert!(schedule.wakes.len() <= 3 * 20, "{}", schedule.wakes.len());
     }
+
+    #[test]
+    fn doubt_hurries_the_next_probe_and_other_settings_delay_none() {
+        let fast = Duration::from_millis(50);
+        let mut schedule = schedule(0.0, 7);
+        schedule.add(Time::ZERO, id(0));
+        let begin = |schedule: &mut Schedule, now: Time| {
+            let (probe, _) = schedule.begin_if_due(now, id(0)).expect("it is due");
+            assert_eq!(schedule.end(probe), Some(id(0)));
+            schedule.arm(id(0), None);
+            schedule.watch(id(0)).unwrap().next
+        };
+        let first = begin(&mut schedule, Time::ZERO);
+        assert!(!schedule.hurry(id(0), None), "there is no fast interval");
+        schedule.settings.fast_interval = Some(fast);
+        let second = begin(&mut schedule, first);
+        assert_eq!(second, first + INTERVAL);
+        assert!(schedule.hurry(id(0), None));
+        assert!(!schedule.hurry(id(0), None), "twice is once");
+        let next = |schedule: &Schedule| schedule.watch(id(0)).unwrap().next;
+        assert_eq!(next(&schedule), first + fast);
+        // A doubt that arose later, and a settlement that came since.
+        let now = next(&schedule);
+        let second = begin(&mut schedule, now);
+        let doubted_at = second.since(Time::ZERO).checked_sub(INTERVAL / 2).unwrap();
+        assert!(schedule.hurry(id(0), Some(Time::ZERO + doubted_at)));
+        assert_eq!(next(&schedule), Time::ZERO + doubted_at + fast);
+        let now = next(&schedule);
+        assert_eq!(begin(&mut schedule, now), now + INTERVAL);
+
+        let shorter = HealthSettings { interval: fast, ..schedule.settings.clone() };
+        schedule.change(now, shorter);
+        assert_eq!(next(&schedule), now + fast);
+        let longer = HealthSettings { interval: INTERVAL * 9, ..schedule.settings.clone() };
+        schedule.change(now, longer);
+        assert_eq!(next(&schedule), now + fast, "what was promised is kept");
+    }
 }
