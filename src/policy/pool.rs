@@ -268,14 +268,11 @@ impl Pool {
             let backend = self.backends.get(id.into()).expect("order holds present backends only");
             if self.is_to_be_candidate(backend) {
                 self.places[id.slot as usize] = self.candidates.len() as u32;
-                self.totals.weight += u64::from(backend.weight);
+                let weight = self.weight_now(backend);
+                self.totals.weight += u64::from(weight);
                 self.totals.in_flight += u64::from(backend.in_flight);
                 self.full += usize::from(backend.in_flight >= self.most_in_flight);
-                self.candidates.push(Candidate {
-                    id,
-                    weight: self.weight_now(backend),
-                    in_flight: backend.in_flight,
-                });
+                self.candidates.push(Candidate { id, weight, in_flight: backend.in_flight });
             }
         }
         true
