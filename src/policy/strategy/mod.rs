@@ -11,6 +11,7 @@ pub mod maglev;
 pub mod p2c;
 pub mod peak_ewma;
 mod per_backend;
+pub mod prequal;
 pub mod random;
 mod registry;
 pub mod rendezvous;

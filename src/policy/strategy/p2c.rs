@@ -12,7 +12,7 @@ use crate::settings::ParameterValue;
 /// The registry's entry.
 pub static ENTRY: Entry = Entry {
     name: "p2c",
-    summary: "draws two backends and takes the one with fewer requests in flight per weight: \
+    summary: "the power of two (or d) choices: draws two backends and takes the one with fewer requests in flight per weight: \
               nearly as good as a scan, and several balancers do not herd",
     parameters: &[
         Parameter {

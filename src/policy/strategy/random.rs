@@ -9,7 +9,8 @@ use crate::pool::Pool;
 /// The registry's entry.
 pub static ENTRY: Entry = Entry {
     name: "random",
-    summary: "any backend, in proportion to its weight: simple, but queues differ widely",
+    summary: "weighted random: any backend, in proportion to its weight: simple, but queues differ \
+              widely",
     parameters: &[],
     build: |_| Box::new(Random::new()),
 };

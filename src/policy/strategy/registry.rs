@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Strategy, join_idle_queue, least_request, maglev, p2c, peak_ewma, random, rendezvous,
+    Strategy, join_idle_queue, least_request, maglev, p2c, peak_ewma, prequal, random, rendezvous,
     ring_hash, round_robin, sticky,
 };
 use crate::settings::{Choice, KeySource, ParameterValue};
@@ -157,6 +157,7 @@ impl Registry {
             &p2c::ENTRY,
             &peak_ewma::ENTRY,
             &join_idle_queue::ENTRY,
+            &prequal::ENTRY,
             &sticky::ENTRY,
             &ring_hash::ENTRY,
             &maglev::ENTRY,
@@ -203,7 +204,6 @@ pub(super) fn integer(parameters: &BTreeMap<String, ParameterValue>, name: &str)
 }
 
 /// See [`integer`].
-#[allow(dead_code)] // for the strategies to come
 pub(super) fn number(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> f64 {
     match parameters.get(name) {
         Some(&ParameterValue::Number(x)) => x,
@@ -220,7 +220,6 @@ pub(super) fn duration(parameters: &BTreeMap<String, ParameterValue>, name: &str
 }
 
 /// See [`integer`].
-#[allow(dead_code)] // for the strategies to come
 pub(super) fn text(parameters: &BTreeMap<String, ParameterValue>, name: &str) -> String {
     match parameters.get(name) {
         Some(ParameterValue::Text(text)) => text.clone().into_owned(),

@@ -13,7 +13,8 @@ use crate::pool::Pool;
 /// The registry's entry.
 pub static ENTRY: Entry = Entry {
     name: "round_robin",
-    summary: "one after the other, each as often as its weight says, evenly spread",
+    summary: "smooth weighted round robin: one after the other, each as often as its weight says, \
+              evenly spread: equal backends, equal requests",
     parameters: &[],
     build: |_| Box::new(RoundRobin { cycle: Vec::new(), position: 0 }),
 };
@@ -48,6 +49,20 @@ impl Strategy for RoundRobin {
         let id = self.cycle[self.position];
         self.position = (self.position + 1) % self.cycle.len();
         id
+    }
+
+    /// How many turns others have before it.
+    fn score(
+        &self,
+        _now: Time,
+        _request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        index: usize,
+    ) -> Option<f64> {
+        let (before, from) = self.cycle.split_at_checked(self.position)?;
+        let turns = from.iter().chain(before);
+        let waits = turns.take_while(|&&id| id != candidates.id(index)).count();
+        (candidates.is_whole() && waits < self.cycle.len()).then_some(waits as f64)
     }
 
     /// The new cycle is entered at a random place too: nobody is first after every change, and
