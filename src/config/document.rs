@@ -18,7 +18,7 @@ pub const TEXT_BYTES: usize = 64 << 20;
 /// How deep tables and arrays may nest; no configuration of the lab goes deeper than six.
 const DEPTH: usize = 16;
 
-/// Where a node comes from.
+/// Where a node comes from: what a message about it begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A place in the file: line and column from 1, in characters.
@@ -28,7 +28,8 @@ pub enum Origin {
         /// From 1, in characters.
         column: usize,
     },
-    /// An option of the command line, as given ("--set proxy.strategy=p2").
+    /// No file: an option of the command line, as given ("--set proxy.strategy=p2"), or the path
+    /// of a value in a request's JSON ("retry.attempts").
     Option(Arc<str>),
 }
 

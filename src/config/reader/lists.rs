@@ -11,14 +11,7 @@ impl Reader<'_> {
             let Kind::Wholes { min, max, count } = kind else {
                 unreachable!("{name} is not declared as a list of whole numbers")
             };
-            match &node.value {
-                Value::Array(nodes) if nodes.len() <= *count => nodes
-                    .iter()
-                    .map(|node| whole_in(node, *min, *max))
-                    .collect::<Option<_>>()
-                    .ok_or_else(|| format!("{name} must be {}", kind.wanted())),
-                _ => Err(must_be(name, kind, node)),
-            }
+            elements(name, kind, node, 0..=*count, |node| whole_in(node, *min, *max))
         })
     }
 

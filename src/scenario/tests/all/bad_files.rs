@@ -96,7 +96,7 @@ fn errors_of_options_name_the_option() {
     for (overrides, expected) in [
         (
             set(&[("proxy.strategy", "p2")]),
-            "--set proxy.strategy=p2: unknown strategy \"p2\"; one of least_request, p2c, random, round_robin",
+            "--set proxy.strategy=p2: unknown strategy \"p2\"; one of {strategies}",
         ),
         (
             set(&[("proxy.helth.fall", "2")]),
@@ -112,7 +112,7 @@ fn errors_of_options_name_the_option() {
         ),
         (
             vary(&[("proxy.strategy", &["p2c", "p2"])]),
-            "--vary proxy.strategy=p2: unknown strategy \"p2\"; one of least_request, p2c, random, round_robin",
+            "--vary proxy.strategy=p2: unknown strategy \"p2\"; one of {strategies}",
         ),
         (
             vary(&[("proxy.strategy", &[])]),

@@ -36,12 +36,14 @@ pub(crate) fn parse(text: &str) -> Result<Scenario, Vec<Problem>> {
     parse_with(text, &Overrides::default())
 }
 
-/// The messages as they are printed.
+/// The messages as they are printed, but for the list of all strategies, which grows: `{strategies}`
+/// stands where it does.
 pub(crate) fn messages(result: Result<Scenario, Vec<Problem>>) -> Vec<String> {
-    match result {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect(),
-    }
+    let mut strategies: Vec<_> = Registry::standard().entries().iter().map(|e| e.name).collect();
+    strategies.sort_unstable();
+    let strategies = strategies.join(", ");
+    let problems = result.err().unwrap_or_default();
+    problems.iter().map(|p| p.to_string().replace(&strategies, "{strategies}")).collect()
 }
 
 /// `--set path=value` for each.

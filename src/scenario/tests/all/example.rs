@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::common::{EXAMPLE, SHORT, messages, parse, parse_with, set};
 use base::Distribution;
+use config::ProxyConfig;
+use policy::Registry;
 use record::expect::{Limit, Span};
 use scenario::{Engine, Scenario, SubjectKind};
 use workload::{
@@ -250,4 +252,18 @@ fn windows_can_be_asked_for() {
         messages(with("9ms")),
         ["--set window=9ms: window = \"9ms\" is too short: write at least \"11ms\""]
     );
+}
+
+#[test]
+fn every_policy_of_proxy_toml_can_stand_in_a_scenario() {
+    let names = ["health", "ejection", "slow_start", "panic", "retry", "hedging", "queue"];
+    let tables: String = names.iter().map(|name| format!("[proxy.{name}]\n")).collect();
+    let text = format!("{SHORT}{tables}[proxy.limits.adaptive]\nmin = 5\n");
+    let read = valid(&text).variants[0].proxy.settings.clone();
+    let alone = "listen = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nstrategy = 'random'\n\
+                 timeout = { attempt = 'off', total = 'off' }\n";
+    let alone = format!("{alone}{}", tables.replace("proxy.", "")) + "[limits.adaptive]\nmin = 5\n";
+    let alone = ProxyConfig::parse("p.toml", &alone, &Registry::standard()).expect("valid");
+    assert_eq!(format!("{read:?}"), format!("{:?}", alone.settings));
+    assert_eq!(read.limits.expect("it is on").adaptive.expect("it is on").min, 5);
 }
