@@ -139,7 +139,7 @@ mod tests {
             (1_000, 40, 1.61),
             (1_000, 160, 1.27),
         ] {
-            let repeats = 20_000 / n as u32;
+            let repeats = 10_000 / n as u32;
             let (mut maxima, mut squares) = (0.0, 0.0);
             for names in 0..repeats {
                 let shares = shares(&ring(points as usize, &vec![1; n], names as usize), n);
@@ -148,7 +148,7 @@ mod tests {
                 maxima += shares.iter().map(mean).fold(0.0, f64::max);
                 squares += shares.iter().map(mean).map(|x| (x - 1.0).powi(2)).sum::<f64>();
             }
-            let deviation = (squares / 20_000.0_f64).sqrt();
+            let deviation = (squares / 10_000.0_f64).sqrt();
             let (found, due) = (maxima / f64::from(repeats), 1.0 / f64::from(points).sqrt());
             assert!((found / greatest - 1.0).abs() < 0.04, "{n} {points}: {found}");
             assert!((deviation / due - 1.0).abs() < 0.04, "{n} {points}: {deviation}");

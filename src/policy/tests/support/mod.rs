@@ -1,6 +1,8 @@
 //! What the tests of the whole balancer share: a balancer with named backends, and shorthands.
 //! It must not check anything.
 
+pub mod keys;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
