@@ -3,8 +3,10 @@
 //!
 //! The estimate is that of Prequal's servers (Wydrowski et al., Load is not what you should
 //! balance, NSDI 2024, §4): the median of the latencies that requests had lately which found about
-//! as many others as are there now. Nothing lately means no estimate: a backend that once was slow
-//! and gets no requests since would else look slow for ever.
+//! as many others as are there now. A backend that fills up has more inside than any that has
+//! ended met: it takes at least as long as those, so the fullest of them tell. The reverse is not
+//! done, and nothing lately means no estimate: a backend that once was slow and gets no requests
+//! since would else look slow for ever.
 
 use std::time::Duration;
 
@@ -76,22 +78,29 @@ impl LoadMeter {
     }
 
     /// How long a request may be expected to take that finds `in_flight` others: the median of
-    /// the fresh latencies in its bucket and the two beside it.
+    /// the fresh latencies in its bucket and the two beside it, else of the next lower one that has
+    /// any; zero where none has.
     pub(crate) fn estimate(&self, now: Time, in_flight: u32) -> Duration {
+        let end = self.buckets.len();
         let index = bucket_of(in_flight);
-        let near = self.buckets.iter().skip(index.saturating_sub(1)).take(index.min(1) + 2);
-        let mut latencies = [0; 3 * SAMPLES];
-        let mut count = 0;
-        for nanos in near.flat_map(|bucket| bucket.fresh(now)) {
-            latencies[count] = nanos;
-            count += 1;
-        }
-        if count == 0 {
-            return Duration::ZERO;
-        }
-        let (_, &mut median, _) = latencies[..count].select_nth_unstable((count - 1) / 2);
-        Duration::from_nanos(median)
+        let near = index.saturating_sub(1).min(end)..(index + 2).min(end);
+        let lower = self.buckets[..near.start].iter().rev();
+        median(self.buckets[near].iter().flat_map(|bucket| bucket.fresh(now)))
+            .or_else(|| lower.into_iter().find_map(|bucket| median(bucket.fresh(now))))
+            .map_or(Duration::ZERO, Duration::from_nanos)
     }
+}
+
+/// The median, of an even number the lower, of what is at most three buckets.
+fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
+    let mut sorted = [0; 3 * SAMPLES];
+    let mut count = 0;
+    for value in values {
+        sorted[count] = value;
+        count += 1;
+    }
+    let (_, &mut median, _) = sorted[..count].select_nth_unstable(count.checked_sub(1)? / 2);
+    Some(median)
 }
 
 #[cfg(test)]
@@ -118,18 +127,19 @@ mod tests {
             meter.record(at(ended), met, ms(latency));
         }
         for (now, in_flight, expected) in [
-            (1000, 0, 5),    // of 5 and 7 the lower
-            (1000, 1, 7),    // 5, 7, 100
-            (1000, 3, 20),   // 20, 100
-            (1000, 4, 20),   // 20, 30
-            (1000, 6, 30),   // 30 alone
-            (1000, 8, 0),    // nobody met about 8
-            (1015, 0, 7),    // the 5 is too old
-            (1041, 6, 0),    // and so is the 30
-            (1041, 5, 20),   // not so its neighbour
-            (1041, 99, 500), // near enough
-            (1041, 140, 0),  // not so
-            (9000, 100, 0),  // nothing is recent
+            (1000, 0, 5),     // of 5 and 7 the lower
+            (1000, 1, 7),     // 5, 7, 100
+            (1000, 3, 20),    // 20, 100
+            (1000, 4, 20),    // 20, 30
+            (1000, 6, 30),    // 30 alone
+            (1000, 8, 30),    // nobody met about 8; those who met 5 tell
+            (1000, 50, 30),   // not those who met 100
+            (1015, 0, 7),     // the 5 is too old
+            (1041, 6, 20),    // and so is the 30; those who met 4 tell
+            (1041, 5, 20),    // not so its neighbour
+            (1041, 99, 500),  // near enough
+            (1041, 140, 500), // and the fullest
+            (9000, 100, 0),   // nothing is recent
         ] {
             assert_eq!(meter.estimate(at(now), in_flight), ms(expected), "{in_flight} at {now}");
         }
@@ -149,15 +159,23 @@ mod tests {
     /// What the meter must say, told from the whole history.
     fn reference(history: &[(u64, u32, u64)], now: u64, in_flight: u32) -> u64 {
         let bucket = bucket_of(in_flight);
-        let mut near: Vec<u64> = (bucket.saturating_sub(1)..=bucket + 1)
-            .flat_map(|wanted| {
-                let of_bucket = history.iter().filter(move |(_, met, _)| bucket_of(*met) == wanted);
-                let last = of_bucket.rev().take(SAMPLES);
-                last.filter(|(ended, ..)| now - ended <= 1000).map(|&(.., latency)| latency)
-            })
-            .collect();
-        near.sort_unstable();
-        near.get(near.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+        let fresh = |wanted: usize| -> Vec<u64> {
+            let of_bucket = history.iter().filter(|(_, met, _)| bucket_of(*met) == wanted);
+            let last = of_bucket.rev().take(SAMPLES);
+            last.filter(|(ended, ..)| now - ended <= 1000).map(|&(.., latency)| latency).collect()
+        };
+        let near = (bucket.saturating_sub(1)..=bucket + 1).flat_map(fresh).collect();
+        let lower = (0..bucket).rev().map(fresh);
+        let mut told: Vec<u64> =
+            std::iter::once(near).chain(lower).find(|found| !found.is_empty()).unwrap_or_default();
+        told.sort_unstable();
+        told.get(told.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    }
+
+    /// The one that shuns a backend that is idle now for how it was when it was full.
+    fn tells_of_higher_loads(history: &[(u64, u32, u64)], now: u64, in_flight: u32) -> u64 {
+        let highest = history.iter().map(|&(_, met, _)| met).max();
+        reference(history, now, highest.unwrap_or(0).max(in_flight))
     }
 
     /// The one that starves idle backends for ever: what it once saw stays.
@@ -212,5 +230,6 @@ mod tests {
         let told = |now, met| meter_of(&history).estimate(at(now), met);
         assert_ne!(told(2000, 0), ms(never_forgets(&history, 2000, 0)));
         assert_ne!(told(60, 0), ms(ignores_the_load(&history, 60, 0)));
+        assert_ne!(told(60, 0), ms(tells_of_higher_loads(&history, 60, 0)));
     }
 }
