@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::{BackendId, Distribution, FailureKind, Outcome, RequestMeta, Rng, Stop, Time};
-use policy::{Candidates, Entry, Registry, Strategy};
+use policy::{
+    AdaptiveSettings, Candidates, EjectionSettings, Entry, HedgingSettings, LimitSettings,
+    PanicSettings, QueueSettings, Rate, RateSettings, Registry, SlowStartSettings, Strategy,
+};
 use record::{Exchange, Recorder, TrialRecord, Verdict};
 use scenario::{SubjectKind, Trial};
 use support::*;
@@ -286,7 +289,19 @@ fn a_strategy_of_a_test_plays() {
 fn eventful(strategy: &str) -> Trial {
     let service = Distribution::Lognormal { median: 0.01, p99: 0.05 };
     let mut trial = with_retry(with_health(trial(strategy, 4, service, 250.0, 8)), 3);
-    trial.variant.proxy.settings.timeout.attempt = Some(ms(100));
+    let settings = &mut trial.variant.proxy.settings;
+    settings.timeout.attempt = Some(ms(100));
+    settings.retry.as_mut().expect("just set").backoff = ms(5);
+    settings.ejection = Some(EjectionSettings::default());
+    settings.slow_start = Some(SlowStartSettings::default());
+    settings.panic = Some(PanicSettings::default());
+    settings.hedging = Some(HedgingSettings::default());
+    settings.queue = Some(QueueSettings { size: 20, wait: ms(50) });
+    settings.limits = Some(LimitSettings {
+        rate: RateSettings { global: Some(Rate { rate: 240.0, burst: 50 }), keyed: None },
+        max_in_flight: Some(10),
+        adaptive: Some(AdaptiveSettings::default()),
+    });
     trial.variant.load.timeout = ms(400);
     trial.variant.network = Network { delay: ms(1) };
     let slow = FaultKind::Slow { factor: 3.0, health: true };
@@ -301,7 +316,8 @@ fn eventful(strategy: &str) -> Trial {
 
 #[test]
 fn a_seed_gives_the_same_run_again() {
-    for strategy in ["round_robin", "random", "least_request", "p2c"] {
+    for entry in Registry::standard().entries() {
+        let strategy = entry.name;
         let trial = eventful(strategy);
         let (one, two) = (play(&trial), play(&trial));
         assert_eq!(one.requests(), two.requests(), "{strategy}");

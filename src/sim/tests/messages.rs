@@ -11,9 +11,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base::{BackendId, RequestMeta, Rng, Time};
+use base::{BackendId, FailureKind, Outcome, RequestMeta, Rng, Time};
 use policy::strategy::{LoadProbe, LoadReport};
-use policy::{Candidates, CheckKind, Entry, Registry, Strategy};
+use policy::{Candidates, CheckKind, Entry, LimitSettings, QueueSettings, Registry, Strategy};
+use record::{Exchange, TrialRecord};
 use scenario::Trial;
 use support::*;
 use workload::{FaultKind, Network, Pattern};
@@ -23,6 +24,72 @@ fn regular(strategy: &str, backends: usize, seconds: u64) -> Trial {
     let mut trial = trial(strategy, backends, constant(5), 100.0, seconds);
     trial.variant.load.shape.pattern = Pattern::Constant;
     trial
+}
+
+/// When each request ended, from its intended time on, and how.
+fn ends(record: &TrialRecord) -> Vec<(Duration, Outcome, Option<u16>)> {
+    let end = |e: &Exchange| (e.ended.since(e.intended), e.outcome, e.status);
+    record.requests().iter().map(end).collect()
+}
+
+fn count<T>(values: &[T], is_wanted: impl Fn(&T) -> bool) -> usize {
+    values.iter().filter(|value| is_wanted(value)).count()
+}
+
+/// At most one request at each backend; `size` wait, each for at most `wait_ms`.
+fn with_queue(mut trial: Trial, size: u32, wait_ms: u64) -> Trial {
+    let settings = &mut trial.variant.proxy.settings;
+    settings.limits = Some(LimitSettings { max_in_flight: Some(1), ..LimitSettings::default() });
+    settings.queue = Some(QueueSettings { size, wait: ms(wait_ms) });
+    trial
+}
+
+#[test]
+fn a_queue_before_the_backend_is_as_good_as_one_inside() {
+    let at_the_backend = trial("random", 1, constant(8), 100.0, 20);
+    let before = with_queue(at_the_backend.clone(), 100_000, 1_000_000);
+    let (inside, before) = (play(&at_the_backend), play(&before));
+    assert!(ends(&inside).iter().any(|end| end.0 > ms(20)), "there is a queue");
+    assert_eq!(inside.requests(), before.requests());
+}
+
+#[test]
+fn who_waits_too_long_or_finds_the_queue_full_gets_a_503() {
+    let mut trial = with_queue(regular("random", 1, 3), 30, 200);
+    trial.variant.load.shape.warmup = Duration::ZERO;
+    trial.variant.faults = vec![fault(1000, 1002, &[0], FaultKind::Hang)];
+    let rejected = |after| (after, Outcome::Rejected, Some(503));
+    let late = ends(&play(&trial));
+    // The one of 1.005 s is inside until 2.007 s; those of 1.015 to 1.805 s have waited by then.
+    assert_eq!(count(&late, |&end| end == rejected(ms(200))), 80);
+    assert_eq!(count(&late, |end| end.1 == Outcome::Ok), 220, "{late:?}");
+    trial.variant.proxy.settings.queue = Some(QueueSettings { size: 5, wait: ms(200) });
+    let full = ends(&play(&trial));
+    assert!(count(&full, |&end| end == rejected(Duration::ZERO)) > 60, "{full:?}");
+    // Five wait at any time, for 200 ms: 25 a second.
+    let waited = count(&full, |&end| end == rejected(ms(200)));
+    assert!((15..=25).contains(&waited), "{waited}");
+}
+
+#[test]
+fn who_leaves_the_queue_never_gets_to_a_backend() {
+    // While no backend is in service everybody waits.
+    let mut trial = with_health(with_queue(regular("random", 1, 5), 1000, 4000));
+    trial.variant.load.timeout = ms(300);
+    trial.variant.load.shape.warmup = Duration::ZERO;
+    trial.variant.faults = vec![fault(1000, 2000, &[0], FaultKind::Crash)];
+    let record = play(&trial);
+    let ends = ends(&record);
+    let left = (ms(300), Outcome::Failed(FailureKind::Timeout), None);
+    let lost = count(&ends, |&end| end == left);
+    let served = count(&ends, |end| end.1 == Outcome::Ok);
+    let refused = count(&ends, |end| end.2 == Some(502));
+    assert_eq!((served + lost, refused), (499, 1), "the first finds out");
+    // From 1.015 s on until 300 ms before two probes have passed, 2 to 3.2 s after the crash.
+    assert!((169..=299).contains(&lost), "{lost}");
+    // Nobody who had left was sent; the first one sent may leave while it is served.
+    let sent = record.backends()[0].requests;
+    assert!((served as u64..=served as u64 + 2).contains(&sent), "{served} {sent}");
 }
 
 thread_local! {
