@@ -19,6 +19,7 @@ use base::{AttemptId, BackendId, Key, ProbeId, Rng, Slab, Time};
 use self::consult::Consultation;
 use self::requests::{Request, Running, Stage, seen};
 use self::upkeep::{Upkeep, valid_weight};
+use crate::adaptive::Adaptive;
 use crate::event::EventKind;
 use crate::index::Index;
 use crate::message::{Command, CommandError, End, Head, Next, Output, ProbeResult};
@@ -27,7 +28,7 @@ use crate::queue::Queue;
 use crate::rate::Limiter;
 use crate::retry::{Budget, Denials};
 use crate::settings::Settings;
-use crate::strategy::{Observation, Strategy};
+use crate::strategy::{Observation, Seen, Strategy};
 
 /// The balancer: pool, health, retries and a strategy behind one interface.
 pub struct Balancer {
@@ -36,11 +37,14 @@ pub struct Balancer {
     /// What the strategy asked for beside picks.
     consultation: Consultation,
     strategy_rng: Rng,
+    /// What the streams of parts that are switched on later are forked from.
+    rng: Rng,
     pool: Pool,
     upkeep: Upkeep,
     requests: Slab<Request>,
     attempts: Slab<Running>,
     rates: Option<Limiter>,
+    adaptive: Option<Adaptive>,
     queue: Queue,
     /// The requests that wait, by their ids.
     waiting: Index,
@@ -72,6 +76,8 @@ impl Balancer {
             requests: Slab::new(),
             attempts: Slab::new(),
             rates: settings.limits.as_ref().map(|limits| Limiter::new(&limits.rate, secret)),
+            adaptive: change::adaptive(settings.limits.as_ref(), rng),
+            rng: rng.clone(),
             queue: Queue::new(settings.queue.clone()),
             waiting: Index::new(secret),
             secret,
@@ -100,6 +106,7 @@ impl Balancer {
             Head::Failed { .. } => true,
         };
         running.failed = failed;
+        running.answered = seen(&head) == Seen::Answer;
         let (request, backend, began) = (running.request, running.backend, running.began);
         if failed {
             self.pool.attempt_failed(backend);
@@ -137,6 +144,12 @@ impl Balancer {
         self.conclude(now, &running, broke);
         let request = self.requests.get_mut(running.request).expect("kept while attempts run");
         request.running -= 1;
+        if running.answered
+            && end == End::Complete
+            && let Some(adaptive) = &mut self.adaptive
+        {
+            adaptive.completed(now, request.sent);
+        }
         if request.running == 0 && request.stage == Stage::Sent {
             self.requests.remove(running.request);
         }

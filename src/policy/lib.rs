@@ -3,11 +3,13 @@
 //! It must not know HTTP, sockets, clocks or scenarios: time and randomness are arguments, and
 //! [`Balancer`] is the one entry for the proxy and the simulator alike.
 
+mod adaptive;
 pub mod balancer;
 mod chain;
 pub mod event;
 mod health;
 mod index;
+mod latencies;
 pub mod message;
 mod outlier;
 pub mod pool;

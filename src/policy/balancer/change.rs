@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use base::Time;
+use base::{Rng, Time};
 
 use super::Balancer;
 use super::requests::Stage;
+use crate::adaptive::Adaptive;
 use crate::event::EventKind;
 use crate::rate::Limiter;
 use crate::settings::{Choice, LimitSettings, Settings};
@@ -25,6 +26,10 @@ impl Balancer {
         self.change_upkeep(now, &new);
         let Settings { limits, queue, timeout, .. } = &new;
         self.change_rates(limits.as_ref());
+        let measured = |limits: Option<&LimitSettings>| limits.and_then(|l| l.adaptive.clone());
+        if measured(limits.as_ref()) != measured(self.settings.limits.as_ref()) {
+            self.adaptive = adaptive(limits.as_ref(), &self.rng);
+        }
         self.pool.set_most_in_flight(limits.as_ref().and_then(|limits| limits.max_in_flight));
         self.queue.set(queue.clone());
         if let Some(total) = timeout.total {
@@ -72,6 +77,12 @@ impl Balancer {
             }
         }
     }
+}
+
+/// The limit that is found by measuring, where it is on.
+pub(super) fn adaptive(limits: Option<&LimitSettings>, rng: &Rng) -> Option<Adaptive> {
+    let settings = limits?.adaptive.clone()?;
+    Some(Adaptive::new(settings, rng.fork("adaptive")))
 }
 
 /// The names of the tables that differ.

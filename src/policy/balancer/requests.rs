@@ -16,6 +16,8 @@ pub(super) struct Request {
     pub(super) meta: RequestMeta,
     /// When its last byte must be there.
     pub(super) total_by: Time,
+    /// When it was sent first; when it arrived, until then.
+    pub(super) sent: Time,
     pub(super) stage: Stage,
     /// What was left of the rate limit when it arrived.
     pub(super) quota: Option<Quota>,
@@ -44,6 +46,8 @@ pub(super) struct Running {
     pub(super) began: Time,
     /// Its head, or its failure, has been handled.
     pub(super) headed: bool,
+    /// Its head was no failure.
+    pub(super) answered: bool,
     /// It has been counted as a failure of its backend.
     pub(super) failed: bool,
 }
@@ -57,7 +61,8 @@ impl Balancer {
             None => None,
         };
         self.refresh();
-        let obstacle = self.obstacle();
+        let obstacle =
+            if self.queue.is_empty() { self.obstacle(now) } else { Some(Reject::QueueFull) };
         if let (Some(why), false) = (obstacle, self.queue.has_place()) {
             // With a queue the reason is that it is full, whatever it is that they all wait for.
             let why = if self.settings.queue.is_some() { Reject::QueueFull } else { why };
@@ -67,6 +72,7 @@ impl Balancer {
         let key = self.requests.insert(Request {
             meta: request,
             total_by: self.settings.timeout.total.map_or(Time::MAX, |total| now + total),
+            sent: now,
             stage: Stage::Sent,
             quota,
             number: 0,
@@ -80,13 +86,13 @@ impl Balancer {
         Verdict::Send(self.send_first(now, key))
     }
 
-    /// Why the next request in turn cannot be sent at once, if it cannot; a new one is next where
-    /// nobody waits.
-    pub(super) fn obstacle(&self) -> Option<Reject> {
-        if !self.queue.is_empty() {
-            Some(Reject::QueueFull)
-        } else if !self.pool.has_candidates() {
+    /// What is in the way of the next request in turn, if anything is.
+    pub(super) fn obstacle(&mut self, now: Time) -> Option<Reject> {
+        let in_flight = self.requests.len() - self.queue.len();
+        if !self.pool.has_candidates() {
             Some(Reject::NoBackend)
+        } else if self.adaptive.as_mut().is_some_and(|a| in_flight >= a.limit(now) as usize) {
+            Some(Reject::Overloaded)
         } else if !self.pool.has_room() {
             Some(Reject::QueueFull)
         } else {
@@ -101,6 +107,7 @@ impl Balancer {
         }
         let request = self.requests.get_mut(key).expect("it has not been sent");
         request.stage = Stage::Sent;
+        request.sent = now;
         let meta = &request.meta;
         let candidates = self.pool.candidates().expect("nothing is in the way");
         let mut backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
@@ -125,6 +132,7 @@ impl Balancer {
             backend,
             began: now,
             headed: false,
+            answered: false,
             failed: false,
         });
         let timeout = &self.settings.timeout;

@@ -37,7 +37,7 @@ impl Balancer {
                 continue;
             }
             self.refresh();
-            if !self.pool.has_room() {
+            if self.obstacle(now).is_some() {
                 return;
             }
             self.leave_queue(key);

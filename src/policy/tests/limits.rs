@@ -8,8 +8,8 @@ mod support;
 
 use base::RequestMeta;
 use policy::{
-    Command, End, KeySource, KeyedRate, LimitSettings, Next, Quota, Rate, RateSettings, Reject,
-    RetrySettings, Settings, Verdict,
+    AdaptiveSettings, Command, End, KeySource, KeyedRate, LimitSettings, Next, QueueSettings,
+    Quota, Rate, RateSettings, Reject, RetrySettings, Settings, Verdict,
 };
 use support::*;
 
@@ -55,4 +55,61 @@ fn a_client_beyond_its_rate_is_told_when_to_come_back() {
     change(&mut balancer, Settings { limits: None, ..with_rate(2.0, 2) });
     let Verdict::Send(free) = balancer.handle_request(at(400), from(5, 7)) else { panic!("off") };
     assert_eq!(free.quota, None);
+}
+
+fn adaptive(queue: bool) -> Settings {
+    let adaptive = AdaptiveSettings { min: 2, requests: 4, ..AdaptiveSettings::default() };
+    let limits = LimitSettings { adaptive: Some(adaptive), ..LimitSettings::default() };
+    let queue = queue.then(QueueSettings::default);
+    Settings { limits: Some(limits), queue, ..plain("least_request") }
+}
+
+#[test]
+fn beyond_the_measured_limit_requests_wait_or_are_refused() {
+    let (mut refusing, _) = balancer(adaptive(false), 1, &[1, 1]);
+    let (mut queueing, _) = balancer(adaptive(true), 1, &[1, 1]);
+    for balancer in [&mut refusing, &mut queueing] {
+        let _ = [send(balancer, at(0), 0), send(balancer, at(0), 1)];
+    }
+    let verdict = refusing.handle_request(at(1), request(2, true));
+    assert_eq!(verdict, Verdict::Reject(Reject::Overloaded));
+    assert!(matches!(queueing.handle_request(at(1), request(2, true)), Verdict::Wait(_)));
+}
+
+#[test]
+fn whole_good_answers_alone_draw_the_limit() {
+    // (head, end, whether it is a sample)
+    for (head, end, counts) in [
+        (status(200), End::Complete, true),
+        (status(404), End::Complete, true),
+        (status(500), End::Complete, false),
+        (status(429), End::Complete, false),
+        (status(200), End::ClientLeft, false),
+        (status(200), End::UpstreamBroke, false),
+        (reset(), End::UpstreamBroke, false),
+    ] {
+        let (mut balancer, _) = balancer(adaptive(true), 1, &[1, 1]);
+        let mut open = Vec::new();
+        for id in 0..40 {
+            if let Verdict::Send(attempt) = balancer.handle_request(at(0), request(id, true)) {
+                open.push(attempt.id);
+            }
+        }
+        assert_eq!(open.len(), 2);
+        // Everybody else waits: four samples end the measurement, and then the limit grows.
+        let (mut now, mut most) = (0, 0);
+        while let Some(attempt) = open.pop() {
+            now += 60;
+            let _ = balancer.handle_head(at(now), attempt, head);
+            balancer.handle_end(at(now), attempt, end);
+            while let Some(output) = balancer.poll_output() {
+                if let policy::Output::Send(attempt) = output {
+                    open.insert(0, attempt.id);
+                }
+            }
+            most = most.max(open.len());
+        }
+        assert_eq!(most > 2, counts, "{head:?} {end:?}: {most} at once");
+        assert_eq!(balancer.requests_in_flight(), 0, "all are sent or refused in the end");
+    }
 }
