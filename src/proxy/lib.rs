@@ -14,6 +14,7 @@ mod events;
 mod forward;
 pub mod framing;
 mod headers;
+pub mod http1;
 mod inspected;
 mod log;
 mod metrics;

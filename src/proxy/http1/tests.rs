@@ -1,0 +1,6 @@
+//! The codec by tables, by properties, and against another parser.
+
+mod body;
+mod refusals;
+mod request;
+mod response;
