@@ -8,6 +8,7 @@ mod change;
 mod consult;
 mod ejection;
 mod requests;
+mod retrying;
 mod rules;
 mod upkeep;
 mod waiting;
@@ -20,6 +21,7 @@ use self::consult::Consultation;
 use self::requests::{Request, Running, Stage, seen};
 use self::upkeep::{Upkeep, valid_weight};
 use crate::adaptive::Adaptive;
+use crate::alarms::{Alarm, Alarms};
 use crate::event::EventKind;
 use crate::index::Index;
 use crate::message::{Command, CommandError, End, Head, Next, Output, ProbeResult};
@@ -46,7 +48,9 @@ pub struct Balancer {
     rates: Option<Limiter>,
     adaptive: Option<Adaptive>,
     queue: Queue,
-    /// The requests that wait, by their ids.
+    alarms: Alarms,
+    backoff_rng: Rng,
+    /// The requests that wait, in the queue or for a backoff to end, by their ids.
     waiting: Index,
     /// Where tables put what clients can choose.
     secret: u64,
@@ -79,6 +83,8 @@ impl Balancer {
             adaptive: change::adaptive(settings.limits.as_ref(), rng),
             rng: rng.clone(),
             queue: Queue::new(settings.queue.clone()),
+            alarms: Alarms::default(),
+            backoff_rng: rng.fork("backoff"),
             waiting: Index::new(secret),
             secret,
             budget: Budget::new(),
@@ -122,11 +128,10 @@ impl Balancer {
             Head::Failed { error, .. } => self.note_failed_connect(now, backend, began, error),
         }
         self.judge_head(now, backend, began, &head);
-        match (self.try_again(now, request, backend, &head), head) {
-            (Some(attempt), _) => Next::Retry(attempt),
-            (None, Head::Status { .. }) => Next::Deliver,
-            (None, Head::Failed { .. }) => Next::GiveUp,
-        }
+        self.try_again(now, request, backend, &head).unwrap_or(match head {
+            Head::Status { .. } => Next::Deliver,
+            Head::Failed { .. } => Next::GiveUp,
+        })
     }
 
     /// An attempt is over; its in-flight count falls here. Exactly once per attempt.
@@ -211,13 +216,19 @@ impl Balancer {
     pub fn handle_timeout(&mut self, now: Time) {
         self.tend(now);
         self.report_denials(now);
+        while let Some(alarm) = self.alarms.pop_due(now) {
+            match alarm {
+                Alarm::Resume(request) => self.resume(now, request),
+            }
+        }
         self.serve_waiting(now);
     }
 
     /// When to call [`Balancer::handle_timeout`] next. It may be early, then nothing comes of it.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let times = [self.upkeep.next(), self.denials.next_report(), self.queue.next_end()];
-        times.into_iter().flatten().min()
+        let requests = [self.queue.next_end(), self.alarms.next_time()];
+        let times = [self.upkeep.next(), self.denials.next_report()];
+        times.into_iter().chain(requests).flatten().min()
     }
 
     /// What to do next, until `None`.

@@ -4,6 +4,7 @@
 //! [`Balancer`] is the one entry for the proxy and the simulator alike.
 
 mod adaptive;
+mod alarms;
 pub mod balancer;
 mod chain;
 pub mod event;

@@ -7,7 +7,6 @@ use base::{AttemptId, BackendId, Key, RequestMeta, Time};
 
 use super::Balancer;
 use crate::message::{Attempt, Head, Quota, Reject, Verdict};
-use crate::retry::may_repeat;
 use crate::strategy::Seen;
 
 /// A request that is not over.
@@ -36,6 +35,11 @@ pub(super) enum Stage {
     Queued(Key),
     /// Sent: it is over with the last of its attempts.
     Sent,
+    /// Sent before, and between two attempts.
+    BackingOff {
+        /// It must not go where it was before.
+        untried: bool,
+    },
 }
 
 /// An attempt that has not ended.
@@ -149,46 +153,6 @@ impl Balancer {
             head_within,
             body_by,
             quota: request.quota,
-        }
-    }
-
-    /// The next attempt of a request whose attempt at `failed_at` ended with `head`, if it is safe,
-    /// there is time, somebody has room, and the budget has one.
-    pub(super) fn try_again(
-        &mut self,
-        now: Time,
-        key: Key,
-        failed_at: BackendId,
-        head: &Head,
-    ) -> Option<Attempt> {
-        let settings = self.settings.retry.as_ref()?;
-        let request = self.requests.get_mut(key).expect("kept while attempts run");
-        if request.number >= settings.attempts
-            || now >= request.total_by
-            || !may_repeat(settings, request.meta.idempotent, head)
-        {
-            return None;
-        }
-        request.tried.push(failed_at);
-        self.refresh();
-        let settings = self.settings.retry.as_ref()?;
-        let request = self.requests.get(key).expect("kept while attempts run");
-        let meta = &request.meta;
-        let candidates = self.pool.candidates_but(&request.tried, false, &mut self.scratch)?;
-        if !self.budget.try_spend(now, settings) {
-            self.denials.count(meta.id);
-            self.report_denials(now);
-            return None;
-        }
-        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
-        assert!(candidates.contains(backend), "the strategy picked what is no candidate");
-        self.retries += 1;
-        Some(self.begin_attempt(now, key, backend))
-    }
-
-    pub(super) fn report_denials(&mut self, now: Time) {
-        if let Some(kind) = self.denials.report(now) {
-            self.report(now, None, kind);
         }
     }
 }

@@ -3,12 +3,14 @@
 //! With a queue a request waits for whatever is in its way, also while no backend is ready at all:
 //! so do nginx Plus and Angie, whose `queue` bridges a short outage; HAProxy queues for room alone
 //! and refuses at once when every server is down. Nobody overtakes: who comes while others wait,
-//! waits behind them. A retry does not wait, for its request has been let in before.
+//! waits behind them. A retry does not wait in the queue, for its request has been let in before;
+//! it finds room or does not happen.
 
 use base::{Key, RequestId, Time};
 
 use super::Balancer;
 use super::requests::Stage;
+use crate::alarms::Alarm;
 use crate::message::{Output, Reject};
 
 impl Balancer {
@@ -16,6 +18,7 @@ impl Balancer {
     pub fn handle_cancel(&mut self, now: Time, request: RequestId) {
         if let Some(key) = self.waiting.get(request.0) {
             self.stop_waiting(key);
+            self.drop_void_alarms();
             self.serve_waiting(now);
         }
     }
@@ -40,7 +43,7 @@ impl Balancer {
             if self.obstacle(now).is_some() {
                 return;
             }
-            self.leave_queue(key);
+            self.leave(key);
             let attempt = self.send_first(now, key);
             self.outputs.push_back(Output::Send(attempt));
         }
@@ -60,14 +63,30 @@ impl Balancer {
         }
     }
 
+    /// Drops alarms that nobody waits for.
+    pub(super) fn drop_void_alarms(&mut self) {
+        let requests = &self.requests;
+        self.alarms.drop_void(|alarm| match alarm {
+            Alarm::Resume(key) => !requests
+                .get(key)
+                .is_some_and(|request| matches!(request.stage, Stage::BackingOff { .. })),
+        });
+    }
+
     /// Forgets a waiting request.
     fn stop_waiting(&mut self, key: Key) -> Option<RequestId> {
-        self.leave_queue(key);
-        self.requests.remove(key).map(|request| request.meta.id)
+        self.leave(key);
+        let request = self.requests.get(key)?;
+        let id = request.meta.id;
+        // The attempt before the backoff may not have been ended yet; the request goes with it.
+        if request.running == 0 {
+            self.requests.remove(key);
+        }
+        Some(id)
     }
 
     /// A request waits no longer, whatever comes next.
-    fn leave_queue(&mut self, key: Key) {
+    pub(super) fn leave(&mut self, key: Key) {
         let Some(request) = self.requests.get_mut(key) else { return };
         if let Stage::Queued(place) = request.stage {
             self.queue.leave(place);

@@ -1,0 +1,89 @@
+//! Further attempts after a failed one: at once, after a backoff, or none. It must not know what
+//! makes an attempt a failure worth repeating; [`crate::retry`] does.
+
+use base::{BackendId, Key, Time};
+
+use super::Balancer;
+use super::requests::Stage;
+use crate::alarms::Alarm;
+use crate::message::{Head, Next, Output, Reject};
+use crate::retry::{backoff_before, may_repeat};
+
+impl Balancer {
+    /// The next attempt of a request whose attempt at `failed_at` ended with `head`, if it is safe,
+    /// there is time, somebody has room, and the budget has one. All of this is asked before a
+    /// backoff begins, because the answer that the client would get otherwise is dropped then.
+    ///
+    /// A retry goes to a backend that was not tried, while there is one. Where there is none it
+    /// goes to one that was, but not if the answer asked for time with a Retry-After: its client
+    /// can wait as well as we can, and is told for how long.
+    pub(super) fn try_again(
+        &mut self,
+        now: Time,
+        key: Key,
+        failed_at: BackendId,
+        head: &Head,
+    ) -> Option<Next> {
+        let settings = self.settings.retry.as_ref()?;
+        let request = self.requests.get_mut(key).expect("kept while attempts run");
+        if request.number >= settings.attempts
+            || now >= request.total_by
+            || !may_repeat(settings, request.meta.idempotent, head)
+        {
+            return None;
+        }
+        request.tried.push(failed_at);
+        self.refresh();
+        let settings = self.settings.retry.as_ref()?;
+        let request = self.requests.get_mut(key).expect("kept while attempts run");
+        let untried = matches!(head, Head::Status { retry_after: Some(_), .. });
+        let candidates = self.pool.candidates_but(&request.tried, untried, &mut self.scratch)?;
+        let wait = backoff_before(settings, request.number, &mut self.backoff_rng);
+        if now + wait >= request.total_by {
+            return None;
+        }
+        let meta = &request.meta;
+        if !self.budget.try_spend(now, settings) {
+            self.denials.count(meta.id);
+            self.report_denials(now);
+            return None;
+        }
+        if !wait.is_zero() {
+            request.stage = Stage::BackingOff { untried };
+            self.waiting.insert(meta.id.0, key);
+            self.alarms.set(now + wait, Alarm::Resume(key));
+            return Some(Next::Later);
+        }
+        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        assert!(candidates.contains(backend), "the strategy picked what is no candidate");
+        self.retries += 1;
+        Some(Next::Retry(self.begin_attempt(now, key, backend)))
+    }
+
+    /// Sends a request whose backoff is over, by what is known of the backends now.
+    pub(super) fn resume(&mut self, now: Time, key: Key) {
+        let Some(request) = self.requests.get(key) else { return };
+        let Stage::BackingOff { untried } = request.stage else { return };
+        self.refresh();
+        let request = self.requests.get(key).expect("found above");
+        let tried = &request.tried;
+        let Some(candidates) = self.pool.candidates_but(tried, untried, &mut self.scratch) else {
+            let is_full = self.pool.has_candidates() && !self.pool.has_room();
+            let why = if is_full { Reject::QueueFull } else { Reject::NoBackend };
+            return self.refuse(key, why);
+        };
+        let meta = &request.meta;
+        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        assert!(candidates.contains(backend), "the strategy picked what is no candidate");
+        self.leave(key);
+        self.retries += 1;
+        let attempt = self.begin_attempt(now, key, backend);
+        self.outputs.push_back(Output::Send(attempt));
+    }
+
+    pub(super) fn report_denials(&mut self, now: Time) {
+        if let Some(kind) = self.denials.report(now) {
+            self.report(now, None, kind);
+        }
+    }
+}

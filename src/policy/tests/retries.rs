@@ -1,0 +1,160 @@
+//! Further attempts, before and after one has failed: as a shell sees it.
+//! These tests must not reach into the balancer.
+
+#![allow(missing_docs, unreachable_pub)]
+
+#[allow(dead_code)] // each test crate uses a part of it
+mod support;
+
+use base::{RequestId, Time};
+use policy::{
+    Attempt, Balancer, Command, End, Head, LimitSettings, Next, Output, Reject, RetrySettings,
+    Settings, TimeoutSettings,
+};
+use support::*;
+
+fn with_backoff(backoff: u64) -> Settings {
+    let retry = RetrySettings {
+        attempts: 3,
+        backoff: ms(backoff),
+        budget_min: 100.0,
+        ..RetrySettings::default()
+    };
+    Settings { retry: Some(retry), ..plain("p2c") }
+}
+
+/// What the balancer put out for requests.
+fn served(balancer: &mut Balancer) -> Vec<Result<Attempt, Reject>> {
+    let mut served = Vec::new();
+    while let Some(output) = balancer.poll_output() {
+        match output {
+            Output::Send(attempt) => served.push(Ok(attempt)),
+            Output::Reject(_, why) => served.push(Err(why)),
+            _ => {}
+        }
+    }
+    served
+}
+
+/// Fails an attempt, which the balancer drops for later.
+fn fail_for_later(balancer: &mut Balancer, now: Time, attempt: &Attempt, head: Head) {
+    assert_eq!(balancer.handle_head(now, attempt.id, head), Next::Later);
+    balancer.handle_end(now, attempt.id, End::Aborted);
+}
+
+#[test]
+fn a_retry_waits_for_its_backoff_and_picks_afresh() {
+    let (mut balancer, ids) = balancer(with_backoff(50), 1, &[1, 1, 1]);
+    let mut attempt = send(&mut balancer, at(0), 7);
+    let mut now = at(0);
+    let first = attempt.backend;
+    for number in [2, 3] {
+        fail_for_later(&mut balancer, now, &attempt, status(503));
+        assert!(served(&mut balancer).is_empty());
+        assert_eq!(balancer.requests_in_flight(), 1, "it is not over");
+        let due = balancer.poll_timeout().expect("the backoff ends");
+        assert!(due > now && due < now + ms(50 * (2 << (number - 2)) - 50), "{due}");
+        if number == 2 {
+            // One of the two that it may go to leaves meanwhile.
+            let gone = ids.iter().find(|&&id| id != first).expect("there are three");
+            balancer.handle_command(now, Command::Remove(*gone)).expect("it is there");
+        }
+        balancer.handle_timeout(due);
+        let [Ok(retry)] = served(&mut balancer)[..] else { panic!("one is sent") };
+        assert_eq!((retry.number, retry.request), (number, RequestId(7)));
+        assert!(balancer.pool().status(retry.backend).is_some());
+        if number == 2 {
+            assert_ne!(retry.backend, first);
+        }
+        (attempt, now) = (retry, due);
+    }
+    assert_eq!(balancer.handle_head(now, attempt.id, status(503)), Next::Deliver, "the last");
+    balancer.handle_end(now, attempt.id, End::Complete);
+    assert_eq!((balancer.retries(), balancer.requests_in_flight()), (2, 0));
+    assert_eq!(balancer.poll_timeout(), None);
+}
+
+#[test]
+fn no_backoff_begins_that_leads_nowhere() {
+    // Beyond the total; nobody to try; no budget: the answer is delivered at once.
+    let late = TimeoutSettings { total: Some(ms(1)), ..TimeoutSettings::default() };
+    let poor = RetrySettings { budget: 0.0, budget_min: 0.0, ..with_backoff(50).retry.unwrap() };
+    for (settings, drained) in [
+        (Settings { timeout: late, ..with_backoff(1_000_000) }, false),
+        (Settings { retry: Some(poor), ..with_backoff(50) }, false),
+        (with_backoff(50), true),
+    ] {
+        let (mut balancer, ids) = balancer(settings, 1, &[1, 1]);
+        let attempt = send(&mut balancer, at(0), 0);
+        for id in ids.into_iter().filter(|_| drained) {
+            balancer.handle_command(at(0), Command::Drain(id)).expect("it is there");
+        }
+        assert_eq!(balancer.handle_head(at(0), attempt.id, status(503)), Next::Deliver);
+        balancer.handle_end(at(0), attempt.id, End::Complete);
+        assert_eq!(balancer.requests_in_flight(), 0);
+    }
+}
+
+#[test]
+fn when_nobody_is_left_after_a_backoff_the_request_is_refused() {
+    for (drain, most, expected) in
+        [(true, None, Reject::NoBackend), (false, Some(1), Reject::QueueFull)]
+    {
+        let limits = LimitSettings { max_in_flight: most, ..LimitSettings::default() };
+        let settings = Settings { limits: Some(limits), ..with_backoff(50) };
+        let (mut balancer, ids) = balancer(settings, 1, &[1, 1]);
+        let attempt = send(&mut balancer, at(0), 0);
+        fail_for_later(&mut balancer, at(0), &attempt, reset());
+        if drain {
+            for &id in &ids {
+                balancer.handle_command(at(0), Command::Drain(id)).expect("it is there");
+            }
+        } else {
+            let _ = [send(&mut balancer, at(0), 1), send(&mut balancer, at(0), 2)];
+        }
+        served(&mut balancer);
+        balancer.handle_timeout(at(50));
+        assert_eq!(served(&mut balancer), [Err(expected)]);
+        assert_eq!(balancer.requests_in_flight(), if drain { 0 } else { 2 });
+    }
+}
+
+#[test]
+fn a_client_that_leaves_during_a_backoff_is_forgotten() {
+    for before_its_end in [false, true] {
+        let (mut balancer, _) = balancer(with_backoff(50), 1, &[1, 1]);
+        let attempt = send(&mut balancer, at(0), 0);
+        assert_eq!(balancer.handle_head(at(0), attempt.id, reset()), Next::Later);
+        if !before_its_end {
+            balancer.handle_end(at(0), attempt.id, End::Aborted);
+        }
+        balancer.handle_cancel(at(0), RequestId(0));
+        if before_its_end {
+            balancer.handle_end(at(0), attempt.id, End::Aborted);
+        }
+        assert_eq!(balancer.requests_in_flight(), 0);
+        assert_eq!(balancer.poll_timeout(), None, "nobody is woken for it");
+        balancer.handle_timeout(at(100));
+        assert!(served(&mut balancer).is_empty());
+    }
+}
+
+#[test]
+fn who_asks_for_time_is_not_asked_again_and_holds_nobody_back() {
+    let asks = Head::Status { status: 503, replayable: true, retry_after: Some(ms(60_000)) };
+    // Another is there: at once.
+    let (mut two, _) = balancer(with_backoff(0), 1, &[1, 1]);
+    let attempt = send(&mut two, at(0), 0);
+    let Next::Retry(retry) = two.handle_head(at(0), attempt.id, asks) else {
+        panic!("the other has not asked for anything");
+    };
+    assert_ne!(retry.backend, attempt.backend);
+    // Nobody else: the client is told, as it is not by a 503 that asks for nothing.
+    for (head, again) in [(asks, false), (status(503), true)] {
+        let (mut one, _) = balancer(with_backoff(0), 1, &[1]);
+        let attempt = send(&mut one, at(0), 0);
+        let next = one.handle_head(at(0), attempt.id, head);
+        assert_eq!(matches!(next, Next::Retry(_)), again, "{next:?}");
+        assert_eq!(next == Next::Deliver, !again);
+    }
+}
