@@ -177,3 +177,72 @@ fn what_get_shows_is_a_patch_that_makes_any_settings_the_same() {
     assert!(makes_any_settings_these(without_nulls).is_err(), "the test sees nothing");
     assert_eq!(makes_any_settings_these(|json| json), Ok(()));
 }
+
+/// JSON with words that mean something here, in places where they mean nothing.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words =
+        ["off", "500ms", "p2c", "random", "address", "header:", "http", "200-299", "\u{0}é"];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        proptest::sample::select(words.to_vec()).prop_map(Value::from),
+    ];
+    let keys = [
+        "strategy",
+        "name",
+        "choices",
+        "health",
+        "ejection",
+        "retry",
+        "limits",
+        "adaptive",
+        "queue",
+        "timeout",
+        "statuses",
+        "ratio",
+        "rate",
+        "burst",
+        "key",
+        "key_rate",
+        "keys",
+        "base",
+        "max",
+        "min",
+        "interval",
+        "remove_after",
+        "backoff",
+        "",
+        "a.b",
+        "a\nb",
+    ];
+    leaf.prop_recursive(4, 64, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(proptest::sample::select(keys.to_vec()), inner, 0..6)
+                .prop_map(|map| map.into_iter().map(|(key, v)| (key.to_string(), v)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_change_panics_and_what_is_taken_can_be_taken_again(given in any_json()) {
+        match patch(&some(), &given, &Registry::standard()) {
+            Ok(settings) => {
+                let json = settings_to_json(&settings);
+                let again = patch(&settings, &json, &Registry::standard());
+                prop_assert_eq!(again.map(|s| settings_to_json(&s)), Ok(json));
+            }
+            Err(problems) => {
+                prop_assert!(!problems.is_empty());
+                let one_line = |text: &String| !text.contains(char::is_control);
+                prop_assert!(problems.iter().all(one_line), "{:?}", problems);
+            }
+        }
+    }
+}
