@@ -10,7 +10,7 @@ use config::reader::{Context, ROOT, Reader};
 use config::value::{LONGEST, format_duration, is_name, shown};
 use policy::Registry;
 use record::expect::{Limit, Metric, Span};
-use workload::{Fault, LoadShape, Network, Pattern, Phase};
+use workload::{Fault, KeyShape, LoadShape, Network, Pattern, Phase};
 
 use crate::faults::read_faults;
 use crate::keys::{EXPECTATIONS, PHASES, SCENARIO};
@@ -197,6 +197,7 @@ fn read_load(r: &Reader<'_>) -> Option<LoadSpec> {
     let warmup = r.duration("warmup");
     let (method, path) = (r.text("method"), r.text("path"));
     let phases = read_phases(r);
+    let keys = if r.has("keys") { read_keys(r) } else { Some(None) };
     if let (Some(connections), Some(max)) = (connections, max_connections)
         && max < connections
     {
@@ -221,7 +222,14 @@ fn read_load(r: &Reader<'_>) -> Option<LoadSpec> {
         timeout: timeout?,
         method: method?,
         path: path?,
+        keys: keys?,
     })
+}
+
+fn read_keys(r: &Reader<'_>) -> Option<Option<KeyShape>> {
+    let r = r.table("keys")?;
+    let (count, zipf) = (r.whole_u32("count"), r.number("zipf"));
+    Some(Some(KeyShape { count: count?, zipf: zipf? }))
 }
 
 fn read_phases(r: &Reader<'_>) -> Option<Vec<Phase>> {

@@ -7,6 +7,8 @@ use config::proxy::WORKERS_KEY;
 use config::schema::{Key, Kind, Presence, Schema};
 use config::value::HIGHEST_RATE;
 
+use workload::MAX_KEYS;
+
 use crate::expectations::EXPECT;
 use crate::faults::FAULT;
 
@@ -249,10 +251,37 @@ static LOAD: Schema = Schema {
             summary: "The requests' path.",
         },
         Key {
+            name: "keys",
+            kind: Kind::Table(&KEYS),
+            presence: Presence::Absent("requests carry no key"),
+            summary: "What requests are about, for strategies and limits by key.",
+        },
+        Key {
             name: "phases",
             kind: Kind::Tables(&PHASE),
             presence: Presence::Required("[[load.phases]]"),
             summary: "Stretches of load, one after the other.",
+        },
+    ]],
+};
+
+static KEYS: Schema = Schema {
+    title: "[load.keys]",
+    summary: "Each request carries a key in the header field x-lab-key: key-1, the most popular, \
+              key-2, … Choose it with `key = \"header:x-lab-key\"`.",
+    groups: &[&[
+        Key {
+            name: "count",
+            kind: Kind::Whole { min: 1, max: MAX_KEYS as u64 },
+            presence: Presence::Default("1000"),
+            summary: "How many keys there are.",
+        },
+        Key {
+            name: "zipf",
+            kind: Kind::Number { min: 0.0, above: false, max: 10.0 },
+            presence: Presence::Default("1"),
+            summary: "How unequal they are: the k-th is wanted in proportion to 1/k to this power \
+                      (Zipf's law); 0: all alike.",
         },
     ]],
 };

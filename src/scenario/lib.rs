@@ -14,6 +14,7 @@ mod vary;
 
 pub use faults::fault_kinds;
 pub use model::{
-    BackendSpec, Engine, Generator, LoadSpec, ProxySpec, Scenario, SubjectKind, Trial, Variant,
+    BackendSpec, Engine, Generator, KEY_FIELD, LoadSpec, ProxySpec, Scenario, SubjectKind, Trial,
+    Variant,
 };
 pub use parse::{Override, Overrides, parse, split_values};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use record::PhaseSpan;
 use record::expect::{Expectation, Span};
-use workload::{BackendModel, Fault, FaultPlan, LoadShape, Network};
+use workload::{BackendModel, Fault, FaultPlan, KeyShape, LoadShape, Network};
 
 /// Which engine plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,12 @@ pub struct LoadSpec {
     pub method: String,
     /// The request's path.
     pub path: String,
+    /// The keys that requests carry, if they do.
+    pub keys: Option<KeyShape>,
 }
+
+/// The header field in which a request carries its key.
+pub const KEY_FIELD: &str = "x-lab-key";
 
 /// A scenario, all its variants resolved.
 #[derive(Clone, Debug)]

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use base::{Key, Outcome, RequestId, RequestMeta, Rng, Slab, Time};
+use policy::Settings;
+use policy::settings::{KeySource, hash_key};
 use record::{Exchange, Recorder};
-use scenario::LoadSpec;
-use workload::{Arrival, Arrivals};
+use scenario::{KEY_FIELD, LoadSpec};
+use workload::{Arrival, Arrivals, Keys};
 
 /// A request without its end.
 #[derive(Debug)]
@@ -61,15 +63,49 @@ pub(crate) struct Client {
     arrivals: Arrivals,
     timeout: Duration,
     idempotent: bool,
+    keys: Option<Keys>,
+    /// What the strategy and the rate limit know a request by.
+    known_by: [KnownBy; 2],
     open: Slab<Open>,
+}
+
+/// By what a policy recognises the requests of this load.
+#[derive(Clone, Copy, Debug)]
+enum KnownBy {
+    /// It asks for nothing, or for what no request has.
+    Nothing,
+    /// All are alike.
+    Alike(u64),
+    /// Each by its key.
+    Key,
+}
+
+impl KnownBy {
+    fn new(source: Option<&KeySource>, load: &LoadSpec) -> Self {
+        match source {
+            Some(KeySource::Header(name)) if name == KEY_FIELD && load.keys.is_some() => Self::Key,
+            // There is one client, as there is one generator.
+            Some(KeySource::Address) => Self::Alike(hash_key(b"127.0.0.1")),
+            Some(KeySource::Path) => {
+                let path = load.path.split('?').next().unwrap_or_default();
+                Self::Alike(hash_key(path.as_bytes()))
+            }
+            Some(KeySource::Header(_) | KeySource::Cookie(_)) | None => Self::Nothing,
+        }
+    }
 }
 
 /// Methods whose second sending does what the first did (RFC 9110 §9.2.2).
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 
 impl Client {
-    pub(crate) fn new(load: &LoadSpec, rng: &Rng) -> Self {
+    pub(crate) fn new(load: &LoadSpec, policy: &Settings, rng: &Rng) -> Self {
+        let limits = policy.limits.as_ref();
+        let limited_by =
+            limits.and_then(|limits| limits.rate.keyed.as_ref()).map(|keyed| &keyed.key);
         Self {
+            keys: load.keys.map(Keys::new),
+            known_by: [policy.strategy.key(), limited_by].map(|source| KnownBy::new(source, load)),
             arrivals: load.shape.arrivals(rng),
             timeout: load.timeout,
             idempotent: IDEMPOTENT.contains(&load.method.as_str()),
@@ -88,10 +124,30 @@ impl Client {
         (key, arrival.at + self.timeout)
     }
 
-    /// All that a policy may know of a request. Its id is its key here, so that what the subject
-    /// says of it later is found without a search.
-    pub(crate) const fn meta(&self, key: Key) -> RequestMeta {
-        RequestMeta::new(RequestId(key.pack()), self.idempotent)
+    /// All that a policy may know of an open request.
+    pub(crate) fn meta(&self, key: Key) -> RequestMeta {
+        let hash = |known_by| match known_by {
+            KnownBy::Nothing => None,
+            KnownBy::Alike(hash) => Some(hash),
+            KnownBy::Key => {
+                let luck = self.open.get(key)?.arrival.luck;
+                Some(hash_key(self.keys.as_ref()?.of(luck).to_string().as_bytes()))
+            }
+        };
+        let [key_hash, limit_key] = self.known_by.map(hash);
+        let plain = RequestMeta::new(Self::id(key), self.idempotent);
+        RequestMeta { key: key_hash, limit_key, ..plain }
+    }
+
+    /// What a request is called where it is spoken of. The id is its key here, so that it is found
+    /// without a search.
+    pub(crate) const fn id(key: Key) -> RequestId {
+        RequestId(key.pack())
+    }
+
+    /// The reverse of [`Client::id`].
+    pub(crate) const fn key(id: RequestId) -> Key {
+        Key::unpack(id.0)
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Open> {

@@ -151,7 +151,7 @@ impl<'a> Engine<'a> {
             agenda: Agenda::new(),
             now: Time::ZERO,
             delay: variant.network.delay,
-            client: Client::new(&variant.load, &rng),
+            client: Client::new(&variant.load, &variant.proxy.settings, &rng),
             subject: Subject::new(&variant.proxy, &variant.backends, &rng),
             servers: variant.backends.iter().map(|b| Server::new(b.model.clone())).collect(),
             legs: Slab::new(),
@@ -251,11 +251,11 @@ impl<'a> Engine<'a> {
         while let Some(output) = self.subject.poll_output() {
             match output {
                 Output::Send(attempt) => {
-                    let request = Key::unpack(attempt.request.0);
+                    let request = Client::key(attempt.request);
                     self.proceed(request, Step::Send(attempt.into()), None);
                 }
                 Output::Reject(request, why) => {
-                    self.proceed(Key::unpack(request.0), Step::rejected(why), None);
+                    self.proceed(Client::key(request), Step::rejected(why), None);
                 }
                 Output::Abort(attempt) => self.abort(attempt),
                 Output::Build(work) => self.subject.built(self.now, work.run()),

@@ -165,6 +165,7 @@ fn open(
         timeout: TIMEOUT,
         method: "GET".into(),
         path,
+        keys: None,
     };
     let arrivals = load.shape.arrivals(&Rng::from_seed(SEED));
     let target = Target { addresses: vec![address], backends: Vec::new() };

@@ -102,7 +102,7 @@ impl Fleet {
                 buffer: vec![0; BUFFER].into(),
                 bodiless: line.bodiless(),
             },
-            requests: Requests::new(line, &target.addresses),
+            requests: Requests::new(line, &target.addresses, load.keys),
             addresses: target.addresses.clone(),
             seats: Slab::new(),
             pools: (0..targets).map(|_| Pool::new(limit)).collect(),

@@ -1,9 +1,12 @@
-//! The request's bytes, written once: only `x-lab-luck` and `x-lab-request` change from one to the
-//! next. It must not know when or whither they go.
+//! The request's bytes, written once: only `x-lab-luck`, `x-lab-request` and `x-lab-key` change from
+//! one to the next. It must not know when or whither they go.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
+
+use scenario::KEY_FIELD;
+use workload::{KeyShape, Keys};
 
 use super::LoadError;
 
@@ -58,14 +61,19 @@ impl<'a> RequestLine<'a> {
 #[derive(Debug)]
 pub(super) struct Requests {
     beginnings: Vec<Vec<u8>>,
+    keys: Option<Keys>,
     buffer: Vec<u8>,
 }
 
 impl Requests {
-    /// For these targets, by index.
-    pub(super) fn new(line: RequestLine<'_>, targets: &[SocketAddr]) -> Self {
+    /// For these targets, by index; each request with one of these keys.
+    pub(super) fn new(
+        line: RequestLine<'_>,
+        targets: &[SocketAddr],
+        keys: Option<KeyShape>,
+    ) -> Self {
         let beginnings = targets.iter().map(|&address| line.begin(address).into_bytes()).collect();
-        Self { beginnings, buffer: Vec::new() }
+        Self { beginnings, keys: keys.map(Keys::new), buffer: Vec::new() }
     }
 
     /// The bytes of one request.
@@ -73,7 +81,11 @@ impl Requests {
         self.buffer.clear();
         self.buffer.extend_from_slice(&self.beginnings[target as usize]);
         // Writing to a Vec cannot fail.
-        let _ = write!(self.buffer, "x-lab-luck: {luck}\r\nx-lab-request: {request}\r\n\r\n");
+        let _ = write!(self.buffer, "x-lab-luck: {luck}\r\nx-lab-request: {request}\r\n");
+        if let Some(keys) = &self.keys {
+            let _ = write!(self.buffer, "{KEY_FIELD}: {}\r\n", keys.of(luck));
+        }
+        self.buffer.extend_from_slice(b"\r\n");
         &self.buffer
     }
 }
@@ -90,7 +102,7 @@ mod tests {
     fn each_request_has_its_own_luck_and_number() {
         let line = RequestLine::new("GET", "/a?b=1").expect("valid");
         let other = SocketAddr::from(([127, 0, 0, 1], 9));
-        let mut requests = Requests::new(line, &[address(), other]);
+        let mut requests = Requests::new(line, &[address(), other], None);
         let long = requests.compose(0, u64::MAX, 0).to_owned();
         assert_eq!(
             String::from_utf8_lossy(&long),
@@ -102,6 +114,19 @@ mod tests {
             "GET /a?b=1 HTTP/1.1\r\nhost: 127.0.0.1:9\r\nuser-agent: lab\r\n\
              x-lab-luck: 7\r\nx-lab-request: 12\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_request_carries_the_key_of_its_luck() {
+        let line = RequestLine::new("GET", "/").expect("valid");
+        let shape = KeyShape { count: 1000, zipf: 1.0 };
+        let mut requests = Requests::new(line, &[address()], Some(shape));
+        for luck in [1, 2, 3] {
+            let text = String::from_utf8_lossy(requests.compose(0, luck, 5)).into_owned();
+            let end =
+                format!("\r\nx-lab-request: 5\r\nx-lab-key: {}\r\n\r\n", Keys::new(shape).of(luck));
+            assert!(text.ends_with(&end), "{text:?}");
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ fn trial(strategy: Choice) -> Trial {
                 timeout: Duration::from_secs(10),
                 method: "GET".into(),
                 path: "/".into(),
+                keys: None,
             },
             faults: vec![],
         },

@@ -6,6 +6,7 @@ use workload::Arrival;
 
 use super::{Engine, Event, Leg};
 use crate::agenda::Lane;
+use crate::client::Client;
 use crate::server::Connection;
 use crate::subject::{Order, Step};
 
@@ -49,7 +50,7 @@ impl Engine<'_> {
         let Some(open) = self.client.get_mut(request) else { return };
         let legs = std::mem::take(&mut open.legs);
         if legs.is_empty() {
-            self.subject.cancelled(self.now, self.client.meta(request).id);
+            self.subject.cancelled(self.now, Client::id(request));
         }
         for leg in legs {
             let attempt = self.end_leg(leg).expect("what is under way has not ended");

@@ -8,16 +8,19 @@
 mod support;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base::{BackendId, FailureKind, Outcome, RequestMeta, Rng, Time};
 use policy::strategy::{LoadProbe, LoadReport};
-use policy::{Candidates, CheckKind, Entry, LimitSettings, QueueSettings, Registry, Strategy};
+use policy::{
+    Candidates, CheckKind, Entry, KeySource, LimitSettings, ParameterValue, QueueSettings,
+    Registry, Strategy,
+};
 use record::{Exchange, TrialRecord};
 use scenario::Trial;
 use support::*;
-use workload::{FaultKind, Network, Pattern};
+use workload::{FaultKind, KeyShape, Keys, Network, Pattern, RequestKey};
 
 /// Constant arrivals: one every 10 ms, so that counts are exact.
 fn regular(strategy: &str, backends: usize, seconds: u64) -> Trial {
@@ -174,6 +177,42 @@ fn a_probe_for_the_load_goes_over_the_network_and_brings_it_back() {
     let hung = of(0, 2150, 2950);
     assert_eq!(hung.len(), 40);
     assert!(hung.iter().all(Option::is_none), "{hung:?}");
+}
+
+#[test]
+fn requests_of_one_key_are_known_by_it() {
+    let shape = KeyShape { count: 100, zipf: 1.0 };
+    let backends_by_key = |source: &str, keys: Option<KeyShape>| {
+        let mut trial = regular("random", 5, 10);
+        let parameters =
+            [("key".into(), ParameterValue::Key(KeySource::parse(source).expect(source)))];
+        trial.variant.proxy.settings.strategy = Registry::standard()
+            .choose("ring_hash", &parameters.into())
+            .expect("it has this parameter");
+        trial.variant.load.keys = keys;
+        let arrivals = trial.variant.load.shape.arrivals(&Rng::from_seed(trial.seed));
+        let keys: Vec<_> = arrivals.map(|arrival| Keys::new(shape).of(arrival.luck)).collect();
+        let mut backends: BTreeMap<RequestKey, BTreeSet<Option<u32>>> = BTreeMap::new();
+        for e in play(&trial).requests() {
+            backends.entry(keys[e.request as usize]).or_default().insert(e.backend);
+        }
+        backends
+    };
+    let distinct = |backends: &BTreeMap<_, BTreeSet<_>>| {
+        backends.values().flatten().collect::<BTreeSet<_>>().len()
+    };
+    let by_key = backends_by_key("header:X-Lab-Key", Some(shape));
+    assert!(by_key.len() > 80, "{}", by_key.len());
+    assert!(by_key.values().all(|backends| backends.len() == 1), "{by_key:?}");
+    assert_eq!(distinct(&by_key), 5);
+    // All come from one address and ask for one path: all go to one backend.
+    assert_eq!(distinct(&backends_by_key("address", Some(shape))), 1);
+    assert_eq!(distinct(&backends_by_key("path", None)), 1);
+    // What no request has is no key.
+    for (source, keys) in [("header:x-user", Some(shape)), ("header:x-lab-key", None)] {
+        let by_nothing = backends_by_key(source, keys);
+        assert!(by_nothing[&RequestKey(1)].len() > 1, "{source}");
+    }
 }
 
 #[test]

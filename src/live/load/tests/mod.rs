@@ -38,6 +38,7 @@ fn load(requests: u32, gap_ms: u64, timeout_ms: u64, connections: u32, most: u32
         timeout: Duration::from_millis(timeout_ms),
         method: "GET".into(),
         path: "/".into(),
+        keys: None,
     }
 }
 

@@ -126,6 +126,17 @@ fn the_shortest_scenario_takes_the_defaults() {
 }
 
 #[test]
+fn a_load_has_keys_where_it_says_so() {
+    let keys = |overrides| {
+        let scenario = parse_with(SHORT, &set(overrides)).expect("valid");
+        scenario.variants[0].load.keys.map(|shape| (shape.count, shape.zipf))
+    };
+    assert_eq!(keys(&[]), None);
+    assert_eq!(keys(&[("load.keys", "{}")]), Some((1000, 1.0)));
+    assert_eq!(keys(&[("load.keys.count", "7"), ("load.keys.zipf", "0.8")]), Some((7, 0.8)));
+}
+
+#[test]
 fn an_empty_policy_table_takes_the_documented_defaults() {
     let text = format!("{SHORT}[proxy.health]\n[proxy.retry]\n[proxy.timeout]\n");
     let scenario = valid(&text);

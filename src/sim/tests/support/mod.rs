@@ -64,6 +64,7 @@ pub fn trial(
                 timeout: ms(10_000),
                 method: "GET".into(),
                 path: "/".into(),
+                keys: None,
             },
             faults: vec![],
         },
