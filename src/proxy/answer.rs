@@ -1,192 +1,67 @@
-//! The answer on its way to the client, and the guard that ends its attempt exactly once.
-//! It must not decide anything.
+//! Answers of the proxy itself: a status and a line of text. It must not know connections, nor why
+//! they are given.
 
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::borrow::Cow;
 
-use base::{AttemptId, Time};
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Response, StatusCode};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use policy::End;
+use http::StatusCode;
+use policy::Reject;
 
-use crate::client::Client;
-use crate::timer::Deadline;
-use crate::upstream::Wire;
-use crate::worker::Worker;
+use crate::http1::{Receiver, Version, put_field};
+use crate::parcel::{ATTEMPT_COUNT, Decimal};
+use crate::upload::Fault;
 
-/// Ends an attempt when told how, or as the client's leaving when dropped: whatever happens to the
-/// task that serves a request, the balancer's in-flight count falls.
-pub(crate) struct Guard {
-    worker: Rc<Worker>,
-    attempt: Option<AttemptId>,
+/// What the proxy says in the place of a backend.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) status: u16,
+    /// For people.
+    pub(crate) text: Cow<'static, str>,
+    /// Attempts that were made before.
+    pub(crate) attempts: u32,
+    /// Why the balancer gave it no backend, if it was that.
+    pub(crate) reject: Option<Reject>,
 }
 
-impl Guard {
-    pub(crate) fn new(worker: &Rc<Worker>, attempt: AttemptId) -> Self {
-        Self { worker: Rc::clone(worker), attempt: Some(attempt) }
+impl Own {
+    pub(crate) fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, text: text.into(), attempts: 0, reject: None }
     }
 
-    pub(crate) fn end(mut self, end: End) {
-        self.report(end);
+    /// To a request of which the rest will never come.
+    pub(crate) fn of_fault(fault: Fault) -> Self {
+        match fault {
+            Fault::Left => Self::new(400, "the request's body was broken off"),
+            Fault::Framing(violation) => Self::new(violation.status(), violation.to_string()),
+        }
     }
 
-    /// The attempt has been ended by other means.
-    pub(crate) fn disarm(mut self) {
-        self.attempt = None;
+    /// The body.
+    pub(crate) fn body(&self) -> String {
+        let Self { status, text, .. } = self;
+        let reason = reason(*status);
+        format!("{status} {reason}: {text}\n")
     }
 
-    fn report(&mut self, end: End) {
-        if let Some(attempt) = self.attempt.take() {
-            self.worker.shared.end(attempt, end);
+    /// Puts its head as HTTP/1.1, but not the empty line behind that: further fields may follow.
+    pub(crate) fn put_head(&self, to: Receiver, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(Decimal::of(self.status).text());
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        put_field(out, b"content-type", &[b"text/plain; charset=utf-8"]);
+        put_field(out, b"content-length", &[Decimal::of(self.body().len() as u64).text()]);
+        match (to.version, to.keep_alive) {
+            (Version::Http11, false) => put_field(out, b"connection", &[b"close"]),
+            (Version::Http10, true) => put_field(out, b"connection", &[b"keep-alive"]),
+            _ => {}
+        }
+        if self.attempts > 1 {
+            put_field(out, ATTEMPT_COUNT, &[Decimal::of(self.attempts).text()]);
         }
     }
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.report(End::ClientLeft);
-    }
-}
-
-/// Why an answer's body broke off; the client sees its connection closed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
-    #[error("the backend broke off its answer: {0}")]
-    Upstream(#[from] hyper::Error),
-    #[error("the answer took longer than the total timeout")]
-    Late,
-}
-
-/// A backend's answer while it is relayed.
-pub(crate) struct Relay {
-    body: Incoming,
-    by: Time,
-    deadline: Option<Deadline>,
-    /// Until the answer has ended.
-    open: Option<(Guard, Wire)>,
-}
-
-impl Relay {
-    pub(crate) fn new(
-        body: Incoming,
-        by: Time,
-        guard: Guard,
-        wire: Wire,
-        deadline: Deadline,
-    ) -> Self {
-        Self { body, by, deadline: Some(deadline), open: Some((guard, wire)) }
-    }
-
-    fn close(&mut self, end: End) {
-        if let Some((guard, wire)) = self.open.take() {
-            if end == End::Complete {
-                guard.worker.pool.give(wire);
-            }
-            guard.end(end);
-        }
-    }
-}
-
-/// An answer's body: a relayed one, or a text of the proxy itself.
-pub(crate) enum Content {
-    Relay(Relay),
-    Text(Option<Bytes>),
-}
-
-/// An answer's body, which tells its connection when it has ended.
-pub(crate) struct Answer {
-    content: Content,
-    client: Rc<Client>,
-}
-
-impl Answer {
-    pub(crate) fn relay(client: Rc<Client>, relay: Relay) -> Self {
-        Self { content: Content::Relay(relay), client }
-    }
-
-    /// A small answer of the proxy itself.
-    pub(crate) fn text(client: Rc<Client>, status: StatusCode, text: String) -> Response<Self> {
-        let content = Content::Text(Some(format!("{status}: {text}\n").into()));
-        let mut response = Response::new(Self { content, client });
-        *response.status_mut() = status;
-        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(CONTENT_TYPE, plain);
-        response
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut self.get_mut().content {
-            Content::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Content::Relay(relay) => relay.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Text(text) => text.is_none(),
-            Content::Relay(relay) => relay.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Text(text) => {
-                SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
-            }
-            Content::Relay(relay) => relay.body.size_hint(),
-        }
-    }
-}
-
-impl Relay {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                // Nobody asks again after the last byte of a known length.
-                if self.body.is_end_stream() {
-                    self.close(End::Complete);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                self.close(End::UpstreamBroke);
-                Poll::Ready(Some(Err(error.into())))
-            }
-            Poll::Ready(None) => {
-                self.close(End::Complete);
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                let deadline = self.deadline.as_mut().expect("taken on drop alone");
-                if deadline.poll(cx, self.by).is_pending() {
-                    return Poll::Pending;
-                }
-                self.close(End::UpstreamBroke);
-                Poll::Ready(Some(Err(Broken::Late)))
-            }
-        }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if let Content::Relay(relay) = &mut self.content {
-            // An answer without a body is never polled.
-            let end = if relay.body.is_end_stream() { End::Complete } else { End::ClientLeft };
-            relay.close(end);
-            self.client.deadline.set(relay.deadline.take());
-        }
-        self.client.serving.set(false);
-    }
+fn reason(status: u16) -> &'static str {
+    StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default()
 }

@@ -10,19 +10,28 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use base::Time;
-use http::HeaderValue;
+use policy::TimeoutSettings;
 
-use crate::framing::Violation;
-use crate::headers::forwarded_for;
-use crate::timer::Deadline;
+use crate::headers::address_text;
 
-/// Sweeps (seconds) that a connection may be idle between requests. Common clients and balancers
-/// in front give up after 60 s themselves.
-pub(crate) const IDLE_SWEEPS: u32 = 60;
-/// Sweeps (seconds) that a request's head may take from its first byte on.
-pub(crate) const HEAD_SWEEPS: u32 = 10;
-/// Sweeps (seconds) without a byte of a request's body read, or of an answer written.
-pub(crate) const STALL_SWEEPS: u32 = 60;
+/// How long clients may take, in sweeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// Between requests, and without a byte of a request's body read or of an answer written.
+    idle: u32,
+    /// From a request's first byte to its head's last.
+    head: u32,
+}
+
+impl Patience {
+    /// A sweep is a second; less than one is not told apart.
+    pub(crate) fn new(timeout: &TimeoutSettings) -> Self {
+        let sweeps = |limit: std::time::Duration| {
+            u32::try_from(limit.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+        };
+        Self { idle: sweeps(timeout.client_idle), head: sweeps(timeout.request_head) }
+    }
+}
 
 /// What a worker wants of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +56,11 @@ enum Activity {
 
 /// One client connection.
 pub(crate) struct Client {
-    /// For X-Forwarded-For.
-    pub(crate) forwarded_for: HeaderValue,
-    /// For the deadlines of its requests, one at a time.
-    pub(crate) deadline: Cell<Option<Deadline>>,
-    /// The number of the first request that must be answered with a refusal, and why.
-    pub(crate) refusal: Cell<Option<(u64, Violation)>>,
-    /// Requests handed to the service so far.
+    /// Its address, without the port.
+    pub(crate) address: Box<[u8]>,
+    /// Requests read so far.
     pub(crate) requests: Cell<u64>,
-    /// A request is with the service, or its answer is being written.
+    /// A request is with a backend, or its answer is being written.
     pub(crate) serving: Cell<bool>,
     /// A part of a head is there.
     pub(crate) in_head: Cell<bool>,
@@ -77,9 +82,7 @@ pub(crate) struct Client {
 impl Client {
     fn new(peer: SocketAddr) -> Self {
         Self {
-            forwarded_for: forwarded_for(peer.ip()),
-            deadline: Cell::default(),
-            refusal: Cell::default(),
+            address: address_text(peer.ip()),
             requests: Cell::default(),
             serving: Cell::default(),
             in_head: Cell::default(),
@@ -100,8 +103,19 @@ impl Client {
         self.moves.set(self.moves.get().wrapping_add(1));
     }
 
+    /// An attempt to write came through, or was blocked.
+    pub(crate) fn wrote(&self, blocked: bool) {
+        self.write_blocked.set(blocked);
+        self.moved();
+    }
+
+    /// What its worker wants.
+    pub(crate) fn order(&self) -> Order {
+        self.order.get()
+    }
+
     /// What its worker wants; `waker` is that of its task and woken when that changes.
-    pub(crate) fn order(&self, waker: &Waker) -> Order {
+    pub(crate) fn listen(&self, waker: &Waker) -> Order {
         let mut known = self.waker.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());
@@ -132,7 +146,7 @@ impl Client {
     }
 
     /// To be called once a second: closes a connection that does the same for too long.
-    fn sweep(&self, now: Time) {
+    fn sweep(&self, now: Time, patience: Patience) {
         // Who takes an answer slowly is not woken by its deadline: the answer is not asked for more.
         if self.write_blocked.get() && now >= self.answer_by.get() {
             self.give(Order::Close);
@@ -144,9 +158,8 @@ impl Client {
         }
         self.sweeps.set(self.sweeps.get() + 1);
         let limit = match look.0 {
-            Activity::Idle => IDLE_SWEEPS,
-            Activity::Head => HEAD_SWEEPS,
-            Activity::Stallable => STALL_SWEEPS,
+            Activity::Idle | Activity::Stallable => patience.idle,
+            Activity::Head => patience.head,
             Activity::Waiting => return,
         };
         if self.sweeps.get() >= limit {
@@ -192,20 +205,26 @@ impl Clients {
     }
 
     /// To be called once a second.
-    pub(crate) fn sweep(&self, now: Time) {
+    pub(crate) fn sweep(&self, now: Time, patience: Patience) {
         for client in &*self.open.borrow() {
-            client.sweep(now);
+            client.sweep(now, patience);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const IDLE_SWEEPS: u32 = 60;
+    const HEAD_SWEEPS: u32 = 10;
 
     fn sweeps_until_closed(client: &Client, mut between: impl FnMut(&Client)) -> Option<u32> {
         for sweep in 0..200 {
-            client.sweep(Time::from_nanos(u64::from(sweep) * 1_000_000_000));
+            let patience = Patience { idle: IDLE_SWEEPS, head: HEAD_SWEEPS };
+            client.sweep(Time::from_nanos(u64::from(sweep) * 1_000_000_000), patience);
             if client.order.get() == Order::Close {
                 return Some(sweep);
             }
@@ -234,7 +253,7 @@ mod tests {
         let stalled_upload = client();
         stalled_upload.serving.set(true);
         stalled_upload.in_body.set(true);
-        assert_eq!(sweeps_until_closed(&stalled_upload, |_| {}), Some(STALL_SWEEPS));
+        assert_eq!(sweeps_until_closed(&stalled_upload, |_| {}), Some(IDLE_SWEEPS));
 
         let moving_upload = client();
         moving_upload.serving.set(true);
@@ -244,7 +263,7 @@ mod tests {
         let never_reads = client();
         never_reads.serving.set(true);
         never_reads.write_blocked.set(true);
-        assert_eq!(sweeps_until_closed(&never_reads, |_| {}), Some(STALL_SWEEPS));
+        assert_eq!(sweeps_until_closed(&never_reads, |_| {}), Some(IDLE_SWEEPS));
 
         let reads_slowly = client();
         reads_slowly.serving.set(true);
@@ -255,6 +274,17 @@ mod tests {
         let busy = client();
         let next = |client: &Client| client.requests.set(client.requests.get() + 1);
         assert_eq!(sweeps_until_closed(&busy, next), None);
+    }
+
+    #[test]
+    fn limits_are_counted_in_whole_sweeps() {
+        for (millis, sweeps) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (60_000, 60)] {
+            let limit = Duration::from_millis(millis);
+            let timeout =
+                TimeoutSettings { client_idle: limit, request_head: limit, ..Default::default() };
+            let expected = Patience { idle: sweeps, head: sweeps };
+            assert_eq!(Patience::new(&timeout), expected, "{millis} ms");
+        }
     }
 
     #[test]

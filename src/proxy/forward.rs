@@ -1,330 +1,313 @@
-//! The life of one request: ask the balancer, send, report, and send again or answer.
-//! It must not choose a backend, nor judge whether a request may be sent again.
+//! The life of one request between the client's protocol and its attempts: ask the balancer, send,
+//! report, and send again, wait or give up. It must not choose a backend, judge whether a request
+//! may be sent again, nor know the client's protocol.
 
-use std::io;
+use std::borrow::Cow;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use base::{Clock, FailureKind, RequestMeta, Sent};
-use http::{HeaderValue, Method, Request, Response, StatusCode, request};
-use hyper::body::{Body as _, Incoming};
-use policy::{Attempt, End, Head, Reject};
+use base::{FailureKind, RequestId, RequestMeta};
+use policy::{End, Head, Reject};
+use tokio::time::timeout;
 
-use crate::answer::{Answer, Guard, Relay};
-use crate::client::Client;
-use crate::headers;
-use crate::shared::{Leg, Step};
-use crate::timer::Deadline;
-use crate::upload::{Track, Upload};
-use crate::upstream::{self, Failure, Wire};
+use crate::answer::Own;
+use crate::exchange::{Exchange, Failed};
+use crate::http1::Framing;
+use crate::parcel::Parcel;
+use crate::shared::{Leg, Opening, Step};
+use crate::upload::{Nothing, Upload};
+use crate::waiting::{Mail, Ticket, Waiter};
 use crate::worker::Worker;
 
-/// A request on its way: as it is, or only what is kept of one that was sent.
-struct Parcel {
-    /// What goes out next; `None` once it was sent.
-    request: Option<Request<Upload>>,
-    /// A copy of the head of a request that may be sent again, and has no body.
-    copy: Option<request::Parts>,
+/// Why there is no backend's answer.
+pub(crate) enum NoAnswer {
+    /// The proxy answers itself.
+    Own(Own),
+    /// Nobody is there to be answered.
+    ClientLeft,
 }
 
-impl Parcel {
-    fn new(
-        mut head: request::Parts,
-        body: Incoming,
-        client: &Client,
-        clock: Clock,
-        keep_copy: bool,
-    ) -> Self {
-        headers::to_backend(&mut head, &client.forwarded_for);
-        let body = if body.is_end_stream() { Upload::none() } else { Upload::of(body, clock) };
-        let copy = (keep_copy && body.is_end_stream()).then(|| head.clone());
-        Self { request: Some(Request::from_parts(head, body)), copy }
-    }
-
-    fn is_replayable(&self) -> bool {
-        self.copy.is_some() || self.request.as_ref().is_some_and(|r| r.body().is_whole())
-    }
-
-    /// How much of it counts as sent when so much was written. Of a request that is not here any
-    /// more nothing can be sent again, whatever was written of it.
-    fn sent(&self, written: Sent) -> Sent {
-        match written {
-            Sent::Nothing if self.request.is_none() && self.copy.is_none() => Sent::Part,
-            written => written,
-        }
-    }
-
-    /// The request for an attempt; `None` when it is gone and there is no copy.
-    fn take(&mut self, leg: &Leg) -> Option<Request<Upload>> {
-        let mut request = self
-            .request
-            .take()
-            .or_else(|| Some(Request::from_parts(self.copy.clone()?, Upload::none())))?;
-        headers::ensure_host(request.headers_mut(), leg.address);
-        if leg.attempt.number > 1 {
-            let number = HeaderValue::from(leg.attempt.number);
-            request.headers_mut().insert(headers::ATTEMPT_COUNT, number);
-        }
-        Some(request)
-    }
+/// A request with its attempts.
+struct Race<'a, U> {
+    worker: &'a Rc<Worker>,
+    parcel: &'a mut Parcel,
+    upload: &'a mut U,
+    first: Option<Exchange>,
+    /// A hedge: the first one's rival.
+    second: Option<Exchange>,
+    /// The right to hear of what is decided later, where that can be.
+    ticket: Option<Ticket>,
+    /// Attempts so far.
+    attempts: u32,
+    id: RequestId,
 }
 
-/// Why an attempt has no head.
-enum Failed {
-    Upstream {
-        error: FailureKind,
-        sent: Sent,
-        reused: bool,
-    },
-    /// The proxy could not open a connection for want of something of its own.
-    Shortage(io::Error),
-    /// The client broke off its own request.
-    ClientBroke,
-    /// The client did not give the whole request within the total limit.
-    ClientLate,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lap {
+    First,
+    Second,
 }
 
-/// Answers one request.
-pub(crate) async fn forward(
+enum Event {
+    Head(Lap, Result<(), Failed>),
+    Mail(Mail),
+    ClientLeft,
+}
+
+/// Sends a request until the balancer says that an answer is to be delivered. The attempt goes on
+/// in what is returned, unless that is whole.
+pub(crate) async fn obtain<U: Upload>(
     worker: &Rc<Worker>,
-    client: &Rc<Client>,
-    request: Request<Incoming>,
-) -> Response<Answer> {
-    let say = |status, text: &str| Answer::text(Rc::clone(client), status, text.into());
-    if request.method() == Method::CONNECT {
-        return say(StatusCode::NOT_IMPLEMENTED, "CONNECT is not supported here");
+    meta: RequestMeta,
+    parcel: &mut Parcel,
+    upload: &mut U,
+) -> Result<Exchange, NoAnswer> {
+    let begin = worker.shared.begin(meta);
+    let ticket = begin.waiter.map(|waiter| Ticket::new(&worker.shared, meta.id, waiter));
+    let (first, second) = (None, None);
+    let mut race = Race { worker, parcel, upload, first, second, ticket, attempts: 0, id: meta.id };
+    match begin.verdict {
+        Opening::Send(leg) => race.start(leg)?,
+        Opening::Wait => race.waits(true),
+        Opening::Reject(reject) => return Err(race.rejected(reject)),
     }
-    let (head, body) = request.into_parts();
-    let idempotent = head.method.is_idempotent();
-    let meta = RequestMeta::new(worker.request_id(), idempotent);
-    let (clock, keep_copy) = (worker.shared.clock, idempotent && worker.shared.may_retry);
-    let mut parcel = Parcel::new(head, body, client, clock, keep_copy);
-    let mut deadline = client.deadline.take().unwrap_or_else(|| Deadline::new(clock));
-    let mut leg = match worker.shared.begin(meta) {
-        Ok(leg) => leg,
-        Err(why) => {
-            let text = match why {
-                Reject::NoBackend => "no backend is in service",
-                Reject::RateLimited(_) => "more requests than the rate allows",
-                Reject::Overloaded | Reject::QueueFull | Reject::QueueTimeout => {
-                    "too many requests are waiting"
-                }
-            };
-            return say(own_status(why.status()), text);
-        }
-    };
     loop {
-        let guard = Guard::new(worker, leg.attempt.id);
-        worker.counters.attempts.increment();
-        let (answer, report) = match send(worker, &leg, &mut parcel, &mut deadline).await {
-            Ok((response, wire)) => {
-                let status = response.status().as_u16();
-                let replayable = parcel.is_replayable();
-                (Ok((response, wire)), Head::Status { status, replayable, retry_after: None })
+        match poll_fn(|cx| race.poll(cx)).await {
+            Event::ClientLeft => return Err(NoAnswer::ClientLeft),
+            Event::Mail(Mail::Send(leg)) => race.start(leg)?,
+            Event::Mail(Mail::Reject(reject)) => return Err(race.rejected(reject)),
+            Event::Head(lap, Ok(())) => {
+                if let Some(exchange) = race.answered(lap)? {
+                    return Ok(exchange);
+                }
             }
-            Err(Failed::Upstream { error, sent, reused }) => {
-                let replayable = parcel.is_replayable();
-                (Err(error), Head::Failed { error, sent, reused, replayable })
+            Event::Head(lap, Err(failed)) => race.failed(lap, failed)?,
+        }
+    }
+}
+
+impl<U: Upload> Race<'_, U> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Some(ticket) = &self.ticket
+            && let Poll::Ready(mail) = ticket.poll(cx)
+        {
+            return Poll::Ready(Event::Mail(mail));
+        }
+        let mut reading = false;
+        if let Some(first) = &mut self.first {
+            if let Poll::Ready(outcome) = first.poll_head(cx, self.parcel, self.upload) {
+                return Poll::Ready(Event::Head(Lap::First, outcome));
             }
-            Err(Failed::Shortage(error)) => {
-                guard.end(End::Aborted);
-                worker.counters.shortages.increment();
+            reading = first.is_open() && !first.is_sent();
+        }
+        if let Some(second) = &mut self.second
+            && let Poll::Ready(outcome) = second.poll_head(cx, self.parcel, &mut Nothing)
+        {
+            return Poll::Ready(Event::Head(Lap::Second, outcome));
+        }
+        // While the request's body is read, that tells of it.
+        if !reading && self.upload.poll_gone(cx).is_ready() {
+            return Poll::Ready(Event::ClientLeft);
+        }
+        Poll::Pending
+    }
+
+    /// Whether it waits for a decision with no attempt out.
+    fn waits(&mut self, waits: bool) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.pending = waits;
+        }
+    }
+
+    fn start(&mut self, leg: Leg) -> Result<(), NoAnswer> {
+        self.waits(false);
+        self.attempts = self.attempts.max(leg.attempt.number);
+        let hedge = self.first.is_some();
+        // A hedge cannot share what the client has still to give.
+        if hedge && (self.second.is_some() || !self.upload.has_ended())
+            || !self.parcel.is_replayable()
+        {
+            self.worker.shared.end(leg.attempt.id, End::Aborted);
+            // The balancer was told that it could not be sent again.
+            return if hedge { Ok(()) } else { Err(self.gave_up(Some(FailureKind::Protocol))) };
+        }
+        let exchange = Exchange::start(self.worker, leg, self.parcel);
+        *(if hedge { &mut self.second } else { &mut self.first }) = Some(exchange);
+        Ok(())
+    }
+
+    /// Takes an attempt off the race; its rival becomes the first.
+    fn take(&mut self, lap: Lap) -> Exchange {
+        let taken = match lap {
+            Lap::First => std::mem::replace(&mut self.first, self.second.take()),
+            Lap::Second => self.second.take(),
+        };
+        taken.expect("it was polled a moment ago")
+    }
+
+    /// A head is there: the exchange, if its answer is to be delivered.
+    fn answered(&mut self, lap: Lap) -> Result<Option<Exchange>, NoAnswer> {
+        let mut exchange = self.take(lap);
+        let report = Head::Status {
+            status: exchange.head().status(),
+            replayable: self.parcel.is_replayable(),
+            retry_after: exchange.retry_after(),
+        };
+        // Nothing more is asked of the backend: its connection is free before the client has the
+        // answer.
+        let whole = exchange.is_whole() && exchange.is_sent();
+        match self.worker.shared.head(&exchange.leg.attempt, report, whole) {
+            Step::Deliver => {
+                if whole {
+                    exchange.disarm();
+                    exchange.settle();
+                }
+                if let Some(loser) = self.first.take() {
+                    loser.end(End::Aborted);
+                }
+                return Ok(Some(exchange));
+            }
+            Step::Retry(leg) => {
+                exchange.disarm();
+                recycle(exchange);
+                self.start(leg)?;
+            }
+            Step::Later(waiter) => {
+                exchange.disarm();
+                recycle(exchange);
+                self.later(waiter);
+            }
+            Step::GiveUp => {
+                exchange.disarm();
+                return Err(self.gave_up(None));
+            }
+        }
+        Ok(None)
+    }
+
+    fn failed(&mut self, lap: Lap, failed: Failed) -> Result<(), NoAnswer> {
+        let mut exchange = self.take(lap);
+        let (error, report) = match failed {
+            Failed::Upstream { error, sent, reused } => {
+                let replayable = self.parcel.is_replayable();
+                (error, Head::Failed { error, sent, reused, replayable })
+            }
+            Failed::Shortage(error) => {
+                exchange.end(End::Aborted);
+                self.worker.counters.shortages.increment();
+                if self.first.is_some() {
+                    return Ok(());
+                }
                 let text = format!("the proxy cannot open a connection: {error}");
-                return own_answer(client, StatusCode::SERVICE_UNAVAILABLE, text, &leg);
+                return Err(self.own(503, text));
             }
-            Err(Failed::ClientBroke) => {
-                guard.end(End::ClientLeft);
-                return say(StatusCode::BAD_REQUEST, "the request's body was broken off");
+            Failed::Client(fault) => {
+                exchange.end(End::ClientLeft);
+                return Err(NoAnswer::Own(Own::of_fault(fault)));
             }
-            Err(Failed::ClientLate) => {
-                guard.end(End::ClientLeft);
-                return say(StatusCode::REQUEST_TIMEOUT, "the request's body took too long");
+            Failed::ClientLate => {
+                exchange.end(End::ClientLeft);
+                return Err(NoAnswer::Own(Own::new(408, "the request's body took too long")));
             }
         };
-        match (worker.shared.head(leg.attempt.id, report), answer) {
-            (Step::Deliver, Ok((response, wire))) => {
-                return deliver(client, &leg, response, guard, wire, deadline);
+        let step = self.worker.shared.head(&exchange.leg.attempt, report, false);
+        if matches!(step, Step::Deliver) {
+            // There is nothing to deliver; the attempt is still open.
+            exchange.end(End::UpstreamBroke);
+            return Err(self.gave_up(Some(error)));
+        }
+        exchange.disarm();
+        exchange.give_back();
+        match step {
+            Step::Retry(leg) => self.start(leg),
+            Step::Later(waiter) => {
+                self.later(waiter);
+                Ok(())
             }
-            (Step::Retry(next), answer) => {
-                guard.disarm();
-                if let Ok((response, wire)) = answer {
-                    recycle(worker, response, wire);
-                }
-                leg = next;
-            }
-            (Step::GiveUp, answer) => {
-                guard.disarm();
-                return give_up(client, &leg, answer.err());
-            }
-            (Step::Deliver, Err(error)) => {
-                // There is nothing to deliver; the attempt is still open.
-                guard.end(End::UpstreamBroke);
-                return give_up(client, &leg, Some(error));
-            }
+            Step::Deliver | Step::GiveUp => Err(self.gave_up(Some(error))),
         }
     }
-}
 
-/// Sends one attempt and waits for the head of its answer, within the attempt's limits.
-async fn send(
-    worker: &Rc<Worker>,
-    leg: &Leg,
-    parcel: &mut Parcel,
-    deadline: &mut Deadline,
-) -> Result<(Response<Incoming>, Wire), Failed> {
-    let attempt = &leg.attempt;
-    let nothing = |error| Failed::Upstream { error, sent: Sent::Nothing, reused: false };
-    let mut wire = match worker.pool.take(attempt.backend) {
-        Some(wire) => {
-            worker.counters.upstream_reused.increment();
-            wire
-        }
-        None => {
-            worker.counters.upstream_opened.increment();
-            let opening = upstream::connect(attempt.backend, leg.address);
-            let by = attempt.connect_by.min(attempt.head_by).min(attempt.body_by);
-            match deadline.within(by, opening).await {
-                Some(Ok(wire)) => wire,
-                Some(Err(error)) if upstream::is_shortage(&error) => {
-                    return Err(Failed::Shortage(error));
-                }
-                Some(Err(_)) => return Err(nothing(FailureKind::Connect)),
-                None => return Err(nothing(FailureKind::ConnectTimeout)),
-            }
-        }
-    };
-    let Some(request) = parcel.take(leg) else {
-        // The balancer was told that it could not be sent again.
-        let (error, sent) = (FailureKind::Protocol, parcel.sent(Sent::Nothing));
-        return Err(Failed::Upstream { error, sent, reused: false });
-    };
-    let upload = request.body().track();
-    let outcome = await_head(attempt, &mut wire, request, upload.as_deref(), deadline).await;
-    let (written, reused) = (wire.sent(), wire.reused());
-    let error = match outcome {
-        Some(Ok(response)) => return Ok((response, wire)),
-        Some(Err(_)) if wire.client_broke() => return Err(Failed::ClientBroke),
-        Some(Err(failure)) => {
-            parcel.request = failure.request;
-            failure.error
-        }
-        None if upload.is_some_and(|upload| upload.client_owes()) => {
-            return Err(Failed::ClientLate);
-        }
-        None => FailureKind::Timeout,
-    };
-    Err(Failed::Upstream { error, sent: parcel.sent(written), reused })
-}
-
-/// The head of the answer, or `None` when it is overdue. The time that the client takes to give the
-/// request's body does not count.
-async fn await_head(
-    attempt: &Attempt,
-    wire: &mut Wire,
-    request: Request<Upload>,
-    upload: Option<&Track>,
-    deadline: &mut Deadline,
-) -> Option<Result<Response<Incoming>, Failure>> {
-    let mut answer = std::pin::pin!(wire.send(request));
-    let mut by = attempt.head_by.min(attempt.body_by);
-    loop {
-        let outcome = deadline.within(by, answer.as_mut()).await;
-        let due = upload.map_or(by, |upload| attempt.head_due(upload.given_at()));
-        if outcome.is_some() || due <= by {
-            return outcome;
-        }
-        by = due;
+    fn later(&mut self, waiter: Arc<Waiter>) {
+        let ticket = || Ticket::new(&self.worker.shared, self.id, waiter);
+        self.ticket.get_or_insert_with(ticket);
+        let waits = self.first.is_none();
+        self.waits(waits);
     }
-}
 
-fn deliver(
-    client: &Rc<Client>,
-    leg: &Leg,
-    response: Response<Incoming>,
-    guard: Guard,
-    wire: Wire,
-    deadline: Deadline,
-) -> Response<Answer> {
-    let (mut head, body) = response.into_parts();
-    headers::to_client(&mut head, leg.attempt.number);
-    client.answer_by.set(leg.attempt.body_by);
-    let relay = Relay::new(body, leg.attempt.body_by, guard, wire, deadline);
-    Response::from_parts(head, Answer::relay(Rc::clone(client), relay))
-}
-
-/// The answer when every attempt failed; `error` is the last one's.
-fn give_up(client: &Rc<Client>, leg: &Leg, error: Option<FailureKind>) -> Response<Answer> {
-    let error = error.unwrap_or(FailureKind::Status);
-    let text = match error {
-        FailureKind::Timeout => "no answer in time",
-        FailureKind::ConnectTimeout => "no connection in time",
-        FailureKind::Connect => "connection failed",
-        FailureKind::Reset => "connection broke",
-        FailureKind::Protocol => "not an HTTP answer",
-        FailureKind::Status => "the backend failed",
-    };
-    own_answer(client, own_status(error.gateway_status()), format!("backend: {text}"), leg)
-}
-
-/// A status that the balancer's words carry.
-fn own_status(status: u16) -> StatusCode {
-    StatusCode::from_u16(status).expect("policy names statuses of three digits")
-}
-
-/// An answer of the proxy itself that ends with this attempt.
-fn own_answer(
-    client: &Rc<Client>,
-    status: StatusCode,
-    text: String,
-    last: &Leg,
-) -> Response<Answer> {
-    let mut response = Answer::text(Rc::clone(client), status, text);
-    let attempts = last.attempt.number;
-    if attempts > 1 {
-        response.headers_mut().insert(headers::ATTEMPT_COUNT, HeaderValue::from(attempts));
+    fn own(&self, status: u16, text: impl Into<Cow<'static, str>>) -> NoAnswer {
+        NoAnswer::Own(Own { attempts: self.attempts, ..Own::new(status, text) })
     }
-    response
+
+    /// The answer when every attempt failed; `error` is the last one's.
+    fn gave_up(&self, error: Option<FailureKind>) -> NoAnswer {
+        let error = error.unwrap_or(FailureKind::Status);
+        let text = match error {
+            FailureKind::Timeout => "backend: no answer in time",
+            FailureKind::ConnectTimeout => "backend: no connection in time",
+            FailureKind::Connect => "backend: connection failed",
+            FailureKind::Reset => "backend: connection broke",
+            FailureKind::Protocol => "backend: not an HTTP answer",
+            FailureKind::Status => "backend: the backend failed",
+        };
+        self.own(error.gateway_status(), text)
+    }
+
+    fn rejected(&mut self, reject: Reject) -> NoAnswer {
+        self.waits(false);
+        let text = match reject {
+            Reject::NoBackend => "no backend is in service",
+            Reject::RateLimited(_) => "more requests than the rate allows",
+            Reject::Overloaded => "too many requests are in flight",
+            Reject::QueueFull => "too many requests are waiting",
+            Reject::QueueTimeout => "no backend had room in time",
+        };
+        let status = reject.status();
+        NoAnswer::Own(Own {
+            reject: Some(reject),
+            attempts: self.attempts,
+            ..Own::new(status, text)
+        })
+    }
 }
 
 /// The largest answer that is read to its end although nobody wants it: cheaper than a connection.
 const MAX_RECYCLED_BYTES: u64 = 64 * 1024;
+/// How long that may take.
+const RECYCLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Keeps the connection of an answer that a retry has replaced.
-fn recycle(worker: &Rc<Worker>, response: Response<Incoming>, wire: Wire) {
-    use http_body_util::BodyExt as _;
-    let mut body = response.into_body();
-    if body.size_hint().upper().is_none_or(|bytes| bytes > MAX_RECYCLED_BYTES) {
-        return;
+fn recycle(mut exchange: Exchange) {
+    if exchange.is_whole() {
+        exchange.settle();
+        return exchange.give_back();
     }
-    let pool = Rc::clone(&worker.pool);
+    match exchange.head().framing() {
+        Framing::Length(bytes) if bytes > MAX_RECYCLED_BYTES => return exchange.give_back(),
+        Framing::UntilClose => return exchange.give_back(),
+        _ => {}
+    }
     tokio::task::spawn_local(async move {
+        exchange.pass_head();
         let reading = async {
-            while let Some(frame) = body.frame().await {
-                frame?;
+            let mut read = 0;
+            while !(exchange.is_whole() && exchange.ready().is_empty()) {
+                poll_fn(|cx| exchange.poll_body(cx)).await.ok()?;
+                let count = exchange.ready().len();
+                read += count as u64;
+                exchange.consume(count);
+                if read > MAX_RECYCLED_BYTES {
+                    return None;
+                }
             }
-            Ok::<_, hyper::Error>(())
+            Some(())
         };
-        if let Ok(Ok(())) = tokio::time::timeout(upstream::SETTLE_LIMIT, reading).await {
-            pool.give(wire);
+        if let Ok(Some(())) = timeout(RECYCLE_LIMIT, reading).await {
+            exchange.settle();
         }
+        exchange.give_back();
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_here_any_more_does_not_count_as_unsent() {
-        let request = || Some(Request::new(Upload::none()));
-        let copy = || Some(Request::new(()).into_parts().0);
-        for (request, copy, written, expected) in [
-            (request(), None, Sent::Nothing, Sent::Nothing),
-            (None, copy(), Sent::Nothing, Sent::Nothing),
-            (None, copy(), Sent::Part, Sent::Part),
-            (None, None, Sent::Nothing, Sent::Part),
-            (None, None, Sent::All, Sent::All),
-        ] {
-            assert_eq!(Parcel { request, copy }.sent(written), expected);
-        }
-    }
 }

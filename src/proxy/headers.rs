@@ -1,244 +1,200 @@
-//! What an intermediary changes in header fields (RFC 9110 §7.6). It must not know sockets.
+//! What an intermediary adds to the heads of requests and answers (RFC 9110 §7.6). It must not know
+//! sockets; what is taken away is the codec's to know.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::time::Duration;
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
-};
-use http::{Uri, Version, request, response};
+use policy::{Quota, Reject};
 
-/// How often a request has been sent: on a backend's request from the second attempt on, on the
-/// client's answer when there was more than one.
-pub(crate) const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-attempt-count");
+use crate::answer::Own;
+use crate::date::Today;
+use crate::exchange::Exchange;
+use crate::forwarded::Origin;
+use crate::http1::{Kind, Kinds, Receiver, Version, end_head, put_field};
+use crate::parcel::{ATTEMPT_COUNT, Decimal, Parcel};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// The text of an address as backends get it; made once a connection.
+pub(crate) fn address_text(client: IpAddr) -> Box<[u8]> {
+    // An IPv4 client of a listener for both is an IPv4 client.
+    client.to_canonical().to_string().into_bytes().into()
+}
 
 /// This proxy's entry in Via: the version it received, and its pseudonym.
-const VIA_LAB: HeaderValue = HeaderValue::from_static("1.1 lab");
-const VIA_LAB_10: HeaderValue = HeaderValue::from_static("1.0 lab");
-const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
-const HTTP: HeaderValue = HeaderValue::from_static("http");
-
-/// The text of an address that X-Forwarded-For gets; made once a connection.
-pub(crate) fn forwarded_for(client: IpAddr) -> HeaderValue {
-    HeaderValue::try_from(client.to_string()).expect("an address is visible ASCII")
+const fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"1.0 lab",
+        Version::Http11 => b"1.1 lab",
+    }
 }
 
-/// Turns a client's request head into the one that a backend gets. `client` is
-/// [`forwarded_for`] its address.
-pub(crate) fn to_backend(head: &mut request::Parts, client: &HeaderValue) {
-    let via = if head.version == Version::HTTP_10 { VIA_LAB_10 } else { VIA_LAB };
-    head.version = Version::HTTP_11;
-    origin_form(head);
-    let headers = &mut head.headers;
-    if headers.keys().any(of_this_hop) {
-        // The framing check has let through nothing but `chunked`. It is said again, because the
-        // connection to the backend would otherwise take a GET for one without a body.
-        let chunked = headers.contains_key(TRANSFER_ENCODING);
-        strip(headers);
-        // The proxy itself has asked the client to go on.
-        headers.remove(EXPECT);
-        if chunked {
-            headers.insert(TRANSFER_ENCODING, CHUNKED);
-        }
-    }
-    let chain = match headers.contains_key(FORWARDED_FOR) {
-        true => joined(headers, client),
-        false => client.clone(),
+/// Makes the parcel that backends get of a client's request; `id` makes the X-Request-Id of one that
+/// has none that is trusted.
+pub(crate) fn to_backend(origin: &Origin<'_>, id: impl FnOnce() -> [u8; 32], parcel: &mut Parcel) {
+    let Origin { head, bytes, edge, .. } = *origin;
+    let out = &mut parcel.head;
+    let makes_id = edge.request_id && origin.trusted(Kind::XRequestId).is_none();
+    let replaced = match makes_id {
+        true => origin.replaced().and(Kinds::of(&[Kind::XRequestId])),
+        false => origin.replaced(),
     };
-    headers.insert(FORWARDED_FOR, chain);
-    if let Some(host) = headers.get(HOST).cloned() {
-        headers.insert(FORWARDED_HOST, host);
+    head.render_upstream(bytes, replaced, out);
+    origin.put(out);
+    if makes_id {
+        put_field(out, b"x-request-id", &[&id()]);
     }
-    // Not appended but replaced: no client is trusted to speak for another proxy.
-    headers.insert(FORWARDED_PROTO, HTTP);
-    headers.append(VIA, via);
+    put_field(out, b"via", &[via(head.version())]);
+    parcel.has_host = head.host(bytes).is_some();
+    parcel.method = head.method();
+    parcel.upgrades = head.upgrades();
 }
 
-/// HTTP/1.0 allows a request without Host, HTTP/1.1 does not: the backend's own address stands in.
-pub(crate) fn ensure_host(headers: &mut HeaderMap, backend: SocketAddr) {
-    if !headers.contains_key(HOST) {
-        let host = HeaderValue::try_from(backend.to_string()).expect("an address is ASCII");
-        headers.insert(HOST, host);
-    }
+/// What a client gets beside the backend's own fields.
+pub(crate) struct Dress<'a> {
+    pub(crate) to: Receiver,
+    /// The body gets chunks on the way that it has not.
+    pub(crate) chunked: bool,
+    /// The sticky cookie, and what the client's says.
+    pub(crate) cookie: Option<(&'a str, Option<u64>)>,
+    pub(crate) today: &'a Today,
 }
 
-/// Turns a backend's answer head into the one that the client gets.
-pub(crate) fn to_client(head: &mut response::Parts, attempt: u32) {
-    let via = if head.version == Version::HTTP_10 { VIA_LAB_10 } else { VIA_LAB };
-    // The server side lowers it again for a client that speaks HTTP/1.0.
-    head.version = Version::HTTP_11;
-    let headers = &mut head.headers;
-    if headers.keys().any(of_this_hop) {
-        // RFC 9112 §6.3: the length that stands beside transfer-encoding is a lie.
-        if headers.contains_key(TRANSFER_ENCODING) {
-            headers.remove(CONTENT_LENGTH);
+/// Puts the head of a backend's answer as the client gets it.
+pub(crate) fn to_client(exchange: &Exchange, dress: &Dress<'_>, out: &mut Vec<u8>) {
+    let (head, leg) = (exchange.head(), &exchange.leg);
+    let bytes = exchange.head_bytes();
+    head.render_downstream(bytes, dress.to, Kinds::NONE, out);
+    if dress.chunked {
+        put_field(out, b"transfer-encoding", &[b"chunked"]);
+    }
+    if head.get(b"date", bytes).is_none() {
+        put_field(out, b"date", &[&dress.today.text()]);
+    }
+    put_field(out, b"via", &[via(head.version())]);
+    if leg.attempt.number > 1 {
+        put_field(out, ATTEMPT_COUNT, &[Decimal::of(leg.attempt.number).text()]);
+    }
+    if let Some((name, pin)) = dress.cookie
+        && pin != Some(leg.pin)
+    {
+        let value = format!("={:016x}; Path=/; HttpOnly; SameSite=Lax", leg.pin);
+        put_field(out, b"set-cookie", &[name.as_bytes(), value.as_bytes()]);
+    }
+    if let Some(quota) = &leg.attempt.quota {
+        put_quota(quota, out);
+    }
+    end_head(out);
+}
+
+/// Puts an answer of the proxy itself as the client gets it; without the body for a HEAD.
+pub(crate) fn own_to_client(
+    own: &Own,
+    to: Receiver,
+    is_head: bool,
+    today: &Today,
+    out: &mut Vec<u8>,
+) {
+    own.put_head(to, out);
+    put_field(out, b"date", &[&today.text()]);
+    match &own.reject {
+        Some(Reject::RateLimited(quota)) => {
+            put_quota(quota, out);
+            // One too early would be refused again.
+            let wait = whole_s(quota.reset).max(1);
+            put_field(out, b"retry-after", &[Decimal::of(wait).text()]);
         }
-        strip(headers);
+        Some(Reject::QueueFull | Reject::QueueTimeout) => put_field(out, b"retry-after", &[b"1"]),
+        Some(Reject::NoBackend | Reject::Overloaded) | None => {}
     }
-    headers.append(VIA, via);
-    if attempt > 1 {
-        headers.insert(ATTEMPT_COUNT, HeaderValue::from(attempt));
-    }
-}
-
-/// A request to a proxy may name the whole URL; the backend gets the path, and RFC 9112 §3.2.2
-/// makes the URL's authority the Host.
-fn origin_form(head: &mut request::Parts) {
-    let Some(authority) = head.uri.authority() else { return };
-    if let Ok(host) = HeaderValue::try_from(authority.as_str()) {
-        head.headers.insert(HOST, host);
-    }
-    head.uri = head.uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
-}
-
-/// Fields that end here. Compared in one pass, because most messages have none of them.
-fn of_this_hop(name: &HeaderName) -> bool {
-    [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        TE,
-        EXPECT,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        ATTEMPT_COUNT,
-    ]
-    .contains(name)
-}
-
-fn strip(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        // Whoever lists these would change what the message says or how long it is.
-        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-        .collect();
-    for name in listed {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        TE,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        ATTEMPT_COUNT,
-    ] {
-        headers.remove(name);
+    end_head(out);
+    if !is_head {
+        out.extend_from_slice(own.body().as_bytes());
     }
 }
 
-/// All values of X-Forwarded-For as one list, with the client at its end.
-fn joined(headers: &HeaderMap, client: &HeaderValue) -> HeaderValue {
-    let mut list = Vec::new();
-    for value in headers.get_all(FORWARDED_FOR) {
-        list.extend_from_slice(value.as_bytes());
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(client.as_bytes());
-    HeaderValue::from_bytes(&list).expect("values joined by a comma are a value")
+/// What is left of a rate limit (draft-ietf-httpapi-ratelimit-headers).
+fn put_quota(quota: &Quota, out: &mut Vec<u8>) {
+    let number = |number: u64| Decimal::of(number);
+    let (limit, remaining) = (number(quota.limit.into()), number(quota.remaining.into()));
+    let (window, reset) = (number(whole_s(quota.window).max(1)), number(whole_s(quota.reset)));
+    let policy: &[&[u8]] = &[b"\"default\";q=", limit.text(), b";w=", window.text()];
+    put_field(out, b"ratelimit-policy", policy);
+    let left: &[&[u8]] = &[b"\"default\";r=", remaining.text(), b";t=", reset.text()];
+    put_field(out, b"ratelimit", left);
+}
+
+/// Whole seconds, none too few.
+fn whole_s(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, Response};
-
     use super::*;
+    use crate::http1::RequestHead;
+    use crate::rules::Edge;
 
-    type Fields = &'static [(&'static str, &'static str)];
+    const OURS: [&str; 4] =
+        ["Host: h", "x-forwarded-host: h", "x-forwarded-proto: http", "via: 1.1 lab"];
 
-    fn text(headers: &HeaderMap) -> Vec<String> {
-        let mut lines: Vec<String> = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
-            .collect();
-        lines.sort();
-        lines
-    }
-
-    fn request(lines: Fields) -> Vec<String> {
-        let mut builder = Request::get("/").header("host", "h");
-        for (name, value) in lines {
-            builder = builder.header(*name, *value);
-        }
-        let mut head = builder.body(()).expect("a request").into_parts().0;
-        to_backend(&mut head, &forwarded_for([10, 0, 0, 9].into()));
-        let ours = ["host: h", "x-forwarded-host: h", "x-forwarded-proto: http", "via: 1.1 lab"];
-        text(&head.headers).into_iter().filter(|line| !ours.contains(&line.as_str())).collect()
+    fn request(edge: &Edge, lines: &[&str]) -> Vec<String> {
+        let fields: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let text = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let mut head = RequestHead::new();
+        assert_eq!(head.parse(text.as_bytes()), Ok(Some(text.len())), "{text}");
+        let (mut parcel, peer) = (Parcel::default(), address_text([10, 0, 0, 9].into()));
+        let origin = Origin { head: &head, bytes: text.as_bytes(), peer: &peer, edge };
+        to_backend(&origin, || [b'7'; 32], &mut parcel);
+        let sent = String::from_utf8(parcel.head).expect("ASCII");
+        sent.lines().skip(1).filter(|line| !OURS.contains(line)).map(String::from).collect()
     }
 
     #[test]
-    fn fields_of_this_hop_do_not_reach_the_backend() {
+    fn a_backend_learns_who_asked_and_by_whom_it_came() {
         let own = "x-forwarded-for: 10.0.0.9";
-        let table: &[(Fields, &[&str])] = &[
+        let table: &[(&[&str], &[&str])] = &[
             (&[], &[own]),
-            (&[("accept", "*/*")], &["accept: */*", own]),
-            (&[("connection", "close, X-A"), ("x-a", "1"), ("x-b", "2")], &["x-b: 2", own]),
-            (&[("connection", "x-a"), ("connection", "x-b"), ("x-b", "2")], &[own]),
-            (
-                &[("connection", "host, content-length"), ("content-length", "0")],
-                &["content-length: 0", own],
-            ),
-            (&[("connection", "x-forwarded-for"), ("x-forwarded-for", "evil")], &[own]),
-            (&[("upgrade", "websocket"), ("connection", "upgrade")], &[own]),
-            (&[("te", "trailers"), ("keep-alive", "9"), ("proxy-connection", "x")], &[own]),
-            (&[("expect", "100-continue")], &[own]),
-            (&[("transfer-encoding", "chunked")], &["transfer-encoding: chunked", own]),
-            (
-                &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2, 3.3.3.3")],
-                &["x-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9"],
-            ),
-            (&[("x-forwarded-proto", "https"), ("x-forwarded-host", "evil")], &[own]),
-            (&[("x-attempt-count", "7")], &[own]),
-            (&[("via", "1.0 other")], &["via: 1.0 other", own]),
+            (&["accept: */*"], &["accept: */*", own]),
+            (&["connection: close, X-A", "x-a: 1", "x-b: 2"], &["x-b: 2", own]),
+            (&["connection: x-forwarded-for", "x-forwarded-for: evil"], &[own]),
+            (&["x-forwarded-proto: https", "x-forwarded-host: evil"], &[own]),
+            (&["x-attempt-count: 7"], &[own]),
+            (&["via: 1.0 other"], &["via: 1.0 other", own]),
         ];
         for (given, expected) in table {
-            assert_eq!(request(given), *expected, "{given:?}");
+            assert_eq!(request(&Edge::plain(), given), *expected, "{given:?}");
         }
     }
 
     #[test]
-    fn a_whole_url_becomes_path_and_host() {
-        let request = Request::get("http://real.example:81/a?b=c").header("host", "other");
-        let mut head = request.body(()).expect("a request").into_parts().0;
-        to_backend(&mut head, &forwarded_for([10, 0, 0, 9].into()));
-        assert_eq!(head.uri, "/a?b=c");
-        assert_eq!(head.headers[HOST], "real.example:81");
-        assert_eq!(head.headers[FORWARDED_HOST], "real.example:81");
+    fn an_id_is_made_unless_a_trusted_proxy_gave_one() {
+        let made = format!("x-request-id: {}", "7".repeat(32));
+        let kept = "X-Request-Id: theirs";
+        for (trusted_hops, given, expected) in [
+            (0, vec![], made.as_str()),
+            (0, vec![kept], made.as_str()),
+            (1, vec![kept], kept),
+            (1, vec![], made.as_str()),
+        ] {
+            let edge = Edge { trusted_hops, request_id: true, ..Edge::plain() };
+            let lines = request(&edge, &given);
+            let ids: Vec<_> =
+                lines.iter().filter(|line| line.to_lowercase().contains("request-id")).collect();
+            assert_eq!(ids, [expected], "{trusted_hops} {given:?}");
+        }
     }
 
     #[test]
-    fn fields_of_this_hop_do_not_reach_the_client() {
-        let table: &[(u32, Fields, &[&str])] = &[
-            (1, &[("date", "d")], &["date: d", "via: 1.1 lab"]),
-            (2, &[("date", "d")], &["date: d", "via: 1.1 lab", "x-attempt-count: 2"]),
-            (1, &[("x-attempt-count", "9")], &["via: 1.1 lab"]),
-            (1, &[("connection", "x-a"), ("x-a", "1"), ("keep-alive", "5")], &["via: 1.1 lab"]),
-            (1, &[("transfer-encoding", "chunked"), ("content-length", "5")], &["via: 1.1 lab"]),
-            (1, &[("content-length", "5")], &["content-length: 5", "via: 1.1 lab"]),
-        ];
-        for (attempt, given, expected) in table {
-            let mut builder = Response::builder();
-            for (name, value) in *given {
-                builder = builder.header(*name, *value);
-            }
-            let mut head = builder.body(()).expect("a response").into_parts().0;
-            to_client(&mut head, *attempt);
-            assert_eq!(text(&head.headers), *expected, "{given:?}");
-        }
+    fn what_is_left_of_a_limit_is_told_in_whole_seconds() {
+        let quota = Quota {
+            limit: 10,
+            window: Duration::from_millis(1500),
+            remaining: 9,
+            reset: Duration::from_millis(100),
+        };
+        let mut out = vec![];
+        put_quota(&quota, &mut out);
+        let expected =
+            "ratelimit-policy: \"default\";q=10;w=2\r\nratelimit: \"default\";r=9;t=1\r\n";
+        assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
     }
 }

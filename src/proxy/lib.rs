@@ -4,29 +4,39 @@
 //! again, whom to probe and whom to remove is the balancer's to say. `lab proxy` is a load balancer
 //! that can be used without the lab.
 //!
-//! A request's way: `server` reads it through the framing check, `forward` asks the balancer,
-//! `upstream` sends it, `answer` relays what comes back.
+//! A request's way: `session` reads it from its client, `forward` asks the balancer, `exchange` sends
+//! it on a connection of `upstream`, `relay` carries the answer back.
 
 mod admin;
 mod answer;
+mod buffers;
 mod client;
+mod date;
 mod events;
+mod exchange;
 mod forward;
-pub mod framing;
+mod forwarded;
+mod guard;
 mod headers;
 pub mod http1;
-mod inspected;
+mod incoming;
 mod log;
 mod metrics;
 mod names;
 mod operator;
+mod parcel;
 mod prober;
+mod relay;
+mod rules;
 mod running;
 mod server;
+mod session;
 mod shared;
 mod timer;
+mod tunnel;
 mod upload;
 mod upstream;
+mod waiting;
 mod worker;
 
 pub use running::{Ready, Running, StartError, start, start_with};

@@ -24,6 +24,15 @@ pub(crate) struct Counters {
     pub(crate) upstream_reused: Counter,
 }
 
+impl Counters {
+    /// An answer with this status was given.
+    pub(crate) fn answered(&self, status: u16) {
+        if let Some(counter) = self.answers.get(usize::from(status / 100)) {
+            counter.increment();
+        }
+    }
+}
+
 /// A number that grows, written by one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base::{AttemptId, BackendId, Clock, RequestMeta, Rng, Time};
+use base::{AttemptId, BackendId, Clock, RequestId, RequestMeta, Rng, Time};
 use config::ProxyConfig;
 use policy::{
     Attempt, BackendStatus, Balancer, Choice, Command, End, Event, Head, Next, Output, Registry,
@@ -24,23 +24,46 @@ use crate::metrics::Counters;
 use crate::names::Names;
 use crate::operator::{BackendView, Change, Refused};
 use crate::prober;
+use crate::rules::{Board, Edge, Rules};
+use crate::waiting::{Mail, Waiter, Waiting};
 
 /// An attempt and where it goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leg {
     pub(crate) attempt: Attempt,
     pub(crate) address: SocketAddr,
+    /// What a sticky cookie says of the backend.
+    pub(crate) pin: u64,
 }
 
 /// What follows the head, or the failure, of an attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Give the answer to the client; the attempt goes on.
     Deliver,
     /// The attempt has ended; send this one.
     Retry(Leg),
+    /// The attempt has ended, the request has not: another attempt of it is out, or its box gets
+    /// mail.
+    Later(Arc<Waiter>),
     /// The attempt has ended; tell the client of the failure.
     GiveUp,
+}
+
+/// What becomes of a new request, and its box if it may get mail.
+#[derive(Debug)]
+pub(crate) struct Begin {
+    pub(crate) verdict: Opening,
+    pub(crate) waiter: Option<Arc<Waiter>>,
+}
+
+/// What becomes of a new request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opening {
+    Send(Leg),
+    /// Its box gets mail.
+    Wait,
+    Reject(Reject),
 }
 
 /// One tenant of a pool slot.
@@ -48,6 +71,7 @@ pub(crate) enum Step {
 struct Place {
     generation: u32,
     address: SocketAddr,
+    pin: u64,
 }
 
 struct State {
@@ -55,17 +79,22 @@ struct State {
     /// By slot. A place outlives its tenant until the next one moves in, for attempts in flight.
     places: Vec<Option<Place>>,
     names: Names,
+    waiting: Waiting,
 }
 
 impl State {
     fn leg(&self, attempt: Attempt) -> Leg {
-        let address = self.address(attempt.backend).expect("the balancer picks what was added");
-        Leg { attempt, address }
+        let place = self.place(attempt.backend).expect("the balancer picks what was added");
+        Leg { attempt, address: place.address, pin: place.pin }
+    }
+
+    fn place(&self, id: BackendId) -> Option<&Place> {
+        let place = self.places.get(id.slot as usize)?.as_ref()?;
+        (place.generation == id.generation).then_some(place)
     }
 
     fn address(&self, id: BackendId) -> Option<SocketAddr> {
-        let place = (*self.places.get(id.slot as usize)?)?;
-        (place.generation == id.generation).then_some(place.address)
+        self.place(id).map(|place| place.address)
     }
 
     fn find(&self, name: &str) -> Result<BackendId, Refused> {
@@ -101,13 +130,14 @@ impl State {
             return Err(Refused::AddressTaken(address, status.name.into()));
         }
         let name = name.unwrap_or_else(|| self.names.fresh());
+        let pin = policy::pin_of(&name);
         let command = Command::Add { name, weight };
         let id = self.balancer.handle_command(now, command)?.expect("an added backend has an id");
         let slot = id.slot as usize;
         if self.places.len() <= slot {
             self.places.resize(slot + 1, None);
         }
-        self.places[slot] = Some(Place { generation: id.generation, address });
+        self.places[slot] = Some(Place { generation: id.generation, address, pin });
         Ok(id)
     }
 }
@@ -115,14 +145,17 @@ impl State {
 /// What all threads of a proxy share.
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// Of all chance in it.
+    pub(crate) seed: u64,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) events: Events,
     pub(crate) log: Log,
     /// One entry a worker, each written by its worker alone.
     pub(crate) counters: Vec<Arc<Counters>>,
-    /// Whether failed attempts are ever followed by others: if not, no request is kept for it.
-    pub(crate) may_retry: bool,
+    /// What the settings of the moment ask of whoever carries a request.
+    pub(crate) board: Board,
+    pub(crate) edge: Edge,
     /// Raised when the proxy shall end.
     pub(crate) stopping: watch::Sender<bool>,
     /// When the balancer's timer is armed for, in nanoseconds of the clock.
@@ -142,20 +175,28 @@ impl Shared {
         log: Log,
     ) -> Self {
         // The label is the simulator's too: one seed makes the same choices in both.
-        let rng = Rng::from_seed(config.seed.unwrap_or_else(system_seed)).fork("balancer/0");
+        let seed = config.seed.unwrap_or_else(system_seed);
+        let rng = Rng::from_seed(seed).fork("balancer/0");
         let balancer = Balancer::new(config.settings.clone(), &rng);
         let mut names = Names::default();
         for id in config.backends.iter().filter_map(|backend| backend.id.as_deref()) {
             names.reserve(id);
         }
         Self {
-            state: Mutex::new(State { balancer, places: vec![], names }),
+            state: Mutex::new(State {
+                balancer,
+                places: vec![],
+                names,
+                waiting: Waiting::default(),
+            }),
+            seed,
             clock,
             registry,
             events: Events::default(),
             log,
             counters: (0..config.workers.max(1)).map(|_| Arc::default()).collect(),
-            may_retry: config.settings.retry.is_some(),
+            board: Board::new(Rules::new(&config.settings)),
+            edge: Edge::new(config),
             stopping: watch::Sender::new(false),
             armed: AtomicU64::new(Time::MAX.as_nanos()),
             earlier: Notify::new(),
@@ -213,33 +254,57 @@ impl Shared {
     }
 
     /// A request came in.
-    pub(crate) fn begin(self: &Arc<Self>, request: RequestMeta) -> Result<Leg, Reject> {
-        self.decide(|state, now| match state.balancer.handle_request(now, request) {
-            Verdict::Send(attempt) => Ok(state.leg(attempt)),
-            Verdict::Reject(reject) => Err(reject),
-            // No setting of today lets a request wait. Whoever adds one gives it a place here;
-            // until then it is refused, which is right for a queue of no length.
-            Verdict::Wait(id) => {
-                state.balancer.handle_cancel(now, id);
-                Err(Reject::QueueFull)
-            }
+    pub(crate) fn begin(self: &Arc<Self>, request: RequestMeta) -> Begin {
+        self.decide(|state, now| {
+            let verdict = match state.balancer.handle_request(now, request) {
+                Verdict::Send(attempt) => Opening::Send(state.leg(attempt)),
+                Verdict::Wait(_) => Opening::Wait,
+                Verdict::Reject(reject) => Opening::Reject(reject),
+            };
+            let may_hedge = state.balancer.settings().hedging.is_some() && request.idempotent;
+            let waiter = match verdict {
+                Opening::Wait => Some(state.waiting.open(request.id)),
+                Opening::Send(_) if may_hedge => Some(state.waiting.open(request.id)),
+                _ => None,
+            };
+            Begin { verdict, waiter }
         })
     }
 
-    /// An attempt's head is there, or it failed. It goes on only for [`Step::Deliver`].
-    pub(crate) fn head(self: &Arc<Self>, attempt: AttemptId, head: Head) -> Step {
-        self.decide(|state, now| match state.balancer.handle_head(now, attempt, head) {
-            Next::Deliver => Step::Deliver,
-            Next::Retry(next) => {
-                state.balancer.handle_end(now, attempt, End::Aborted);
-                Step::Retry(state.leg(next))
+    /// The head of a request's attempt is there, or it failed. The attempt goes on only for
+    /// [`Step::Deliver`], and not even then if the answer is `whole`: the backend is done with it.
+    pub(crate) fn head(self: &Arc<Self>, attempt: &Attempt, head: Head, whole: bool) -> Step {
+        let (id, request) = (attempt.id, attempt.request);
+        self.decide(|state, now| {
+            let (step, end) = match state.balancer.handle_head(now, id, head) {
+                Next::Deliver if whole => (Step::Deliver, Some(End::Complete)),
+                Next::Deliver => (Step::Deliver, None),
+                Next::Retry(next) => (Step::Retry(state.leg(next)), Some(End::Aborted)),
+                Next::Later => (Step::Later(state.waiting.open(request)), Some(End::Aborted)),
+                Next::GiveUp => (Step::GiveUp, Some(End::UpstreamBroke)),
+            };
+            if let Some(end) = end {
+                state.balancer.handle_end(now, id, end);
             }
-            // As with `Verdict::Wait`: no setting of today has a backoff.
-            Next::Later | Next::GiveUp => {
-                state.balancer.handle_end(now, attempt, End::UpstreamBroke);
-                Step::GiveUp
-            }
+            step
         })
+    }
+
+    /// A request gives up its box. `pending` says that no attempt of it is out and it is not over.
+    pub(crate) fn leave(self: &Arc<Self>, request: RequestId, pending: bool) {
+        self.decide(|state, now| {
+            let Some(waiter) = state.waiting.close(request) else { return };
+            let mut waits = pending;
+            for mail in waiter.rest() {
+                waits = false;
+                if let Mail::Send(leg) = mail {
+                    state.balancer.handle_end(now, leg.attempt.id, End::ClientLeft);
+                }
+            }
+            if waits {
+                state.balancer.handle_cancel(now, request);
+            }
+        });
     }
 
     /// An attempt is over.
@@ -335,6 +400,7 @@ impl Shared {
     pub(crate) fn exchange(self: &Arc<Self>, choice: Choice) -> Result<(), Refused> {
         self.decide(|state, now| {
             state.balancer.handle_command(now, Command::Strategy(choice))?;
+            self.board.post(Rules::new(state.balancer.settings()));
             Ok(())
         })
     }
@@ -350,16 +416,22 @@ impl Shared {
     }
 }
 
-/// What an output needs of the balancer itself, done at once; the rest is performed later.
+/// Hands out what is for a request that waits, under the lock; the rest is performed later.
 fn settle(state: &mut State, now: Time, output: Output) -> Option<Output> {
     match output {
-        // Nothing waits here (see `Shared::begin`), so nobody is left to send it for.
         Output::Send(attempt) => {
-            state.balancer.handle_end(now, attempt.id, End::ClientLeft);
+            if !state.waiting.put(attempt.request, Mail::Send(state.leg(attempt))) {
+                // Its request has just ended or cannot be sent twice.
+                state.balancer.handle_end(now, attempt.id, End::Aborted);
+            }
             None
         }
-        // Nobody waits; and no setting of today hedges, so no attempt has a rival that won.
-        Output::Reject(..) | Output::Abort(_) => None,
+        Output::Reject(request, why) => {
+            state.waiting.put(request, Mail::Reject(why));
+            None
+        }
+        // Whoever delivers an answer drops the request's other attempts by itself.
+        Output::Abort(_) => None,
         Output::Probe(_) | Output::Event(_) | Output::Build(_) => Some(output),
     }
 }

@@ -38,59 +38,40 @@ pub(crate) fn instant(clock: Clock, at: Time) -> Instant {
 /// A deadline that is moved for every request and hardly ever passes.
 ///
 /// The runtime's timer stays armed for an earlier request's deadline as long as that is not later
-/// than the present one, and is armed again when it fires: a request on a kept connection costs no
-/// change of the timer wheel.
+/// than the present one, and is armed again when it fires: a request costs no change of the timer
+/// wheel.
+#[derive(Default)]
 pub(crate) struct Deadline {
-    clock: Clock,
-    sleep: Pin<Box<Sleep>>,
-    armed: Time,
+    /// The timer and the time that it is armed for; none until something waits.
+    armed: Option<(Time, Pin<Box<Sleep>>)>,
 }
 
 impl Deadline {
-    /// One that is not armed yet.
-    pub(crate) fn new(clock: Clock) -> Self {
-        let sleep = Box::pin(sleep_until(Instant::now()));
-        Self { clock, sleep, armed: Time::MAX }
-    }
-
     /// Ready when `at` has passed; [`Time::MAX`] never does.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Time) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, clock: Clock, at: Time) -> Poll<()> {
         if at == Time::MAX {
             return Poll::Pending;
         }
-        if self.armed > at {
-            self.arm(at);
+        let (armed, sleep) =
+            self.armed.get_or_insert_with(|| (at, Box::pin(sleep_until(instant(clock, at)))));
+        if *armed > at {
+            sleep.as_mut().reset(instant(clock, at));
+            *armed = at;
         }
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            if self.clock.now() >= at {
+        while sleep.as_mut().poll(cx).is_ready() {
+            if clock.now() >= at {
                 return Poll::Ready(());
             }
-            self.arm(at);
+            sleep.as_mut().reset(instant(clock, at));
+            *armed = at;
         }
         Poll::Pending
-    }
-
-    fn arm(&mut self, at: Time) {
-        self.sleep.as_mut().reset(instant(self.clock, at));
-        self.armed = at;
-    }
-
-    /// The outcome of `future`, or `None` when `at` passes before.
-    pub(crate) async fn within<F: Future>(&mut self, at: Time, future: F) -> Option<F::Output> {
-        let mut future = std::pin::pin!(future);
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
-            }
-            self.poll(cx, at).map(|()| None)
-        })
-        .await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::{pending, poll_fn, ready};
     use std::time::Duration;
 
     use super::*;
@@ -104,24 +85,40 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
 
+    /// The outcome of `future`, or `None` when `at` passes before.
+    async fn within<F: Future>(
+        deadline: &mut Deadline,
+        clock: Clock,
+        at: Time,
+        future: F,
+    ) -> Option<F::Output> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => deadline.poll(cx, clock, at).map(|()| None),
+        })
+        .await
+    }
+
     #[tokio::test]
     async fn a_deadline_that_moves_is_kept() {
         let clock = Clock::start();
         let soon = || clock.now() + Duration::from_millis(10);
-        let mut deadline = Deadline::new(clock);
-        assert_eq!(deadline.within(Time::ZERO, ready(1)).await, Some(1), "what is there counts");
-        assert_eq!(deadline.within(Time::MAX, slow()).await, Some(()), "no limit");
-        assert_eq!(deadline.within(clock.now() + HOUR, slow()).await, Some(()));
+        let mut deadline = Deadline::default();
+        let d = &mut deadline;
+        assert_eq!(within(d, clock, Time::ZERO, ready(1)).await, Some(1), "what is there counts");
+        assert_eq!(within(d, clock, Time::MAX, slow()).await, Some(()), "no limit");
+        assert_eq!(within(d, clock, clock.now() + HOUR, slow()).await, Some(()));
         // Earlier than it is armed for …
         let at = soon();
-        let passed = tokio::time::timeout(PATIENCE, deadline.within(at, pending::<()>())).await;
+        let passed = tokio::time::timeout(PATIENCE, within(d, clock, at, pending::<()>())).await;
         assert_eq!(passed.expect("an earlier deadline is not slept through"), None);
         assert!(clock.now() >= at);
         // … and later: firing at the former time is not the end of it.
         let former = soon();
-        assert_eq!(deadline.within(former, slow()).await, Some(()));
+        assert_eq!(within(d, clock, former, slow()).await, Some(()));
         let at = former + Duration::from_millis(30);
-        let passed = tokio::time::timeout(PATIENCE, deadline.within(at, pending::<()>())).await;
+        let passed = tokio::time::timeout(PATIENCE, within(d, clock, at, pending::<()>())).await;
         assert_eq!(passed.expect("it passes in the end"), None);
         assert!(clock.now() >= at, "cut short by the former deadline");
     }

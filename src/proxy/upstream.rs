@@ -1,64 +1,26 @@
-//! Connections to backends: opening, keeping, and sending one request on them. It must not decide
-//! where a request goes, nor whether it goes again.
-//!
-//! This is the seam behind which HTTP/1.1 to backends is spoken: the rest of the crate sees
-//! [`Wire::send`] and the pool.
+//! Connections to backends: opening and keeping them. It must not decide where a request goes, nor
+//! know what is said on them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::error::Error as _;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
 
-use base::{BackendId, FailureKind, Sent};
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use base::BackendId;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
-
-use crate::framing::{MAX_FIELDS, MAX_HEAD_BYTES};
-use crate::upload::{Progress, Track, Upload};
 
 /// The most idle connections that a worker keeps to one backend; more are closed after their answer.
 pub(crate) const MAX_IDLE_PER_BACKEND: usize = 1024;
-/// Sweeps (seconds) that an idle connection is kept: less than the 60 s after which common servers
-/// close theirs, so that a request seldom meets a closing connection.
-pub(crate) const IDLE_SWEEPS: u64 = 55;
-/// How long a connection whose answer is complete may take to become ready for the next request.
-pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(1);
-
-/// Why an attempt has no answer.
-pub(crate) struct Failure {
-    pub(crate) error: FailureKind,
-    /// The request, when nothing of it was sent: it can be sent again as it is.
-    pub(crate) request: Option<Request<Upload>>,
-}
 
 /// One connection to a backend; closed when dropped, whatever is on it.
 pub(crate) struct Wire {
-    sender: http1::SendRequest<Upload>,
-    task: AbortHandle,
+    pub(crate) stream: TcpStream,
     backend: BackendId,
-    /// Bytes written to the socket so far.
-    written: Rc<Cell<u64>>,
-    /// What stood there when the present request began.
-    written_before: u64,
-    /// How far the present request's body is, if it has one.
-    upload: Option<Rc<Track>>,
+    /// Requests that were sent on it.
     requests: u64,
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 /// Opens a connection to a backend.
@@ -67,17 +29,7 @@ pub(crate) async fn connect(backend: BackendId, address: SocketAddr) -> io::Resu
     // Without it small requests wait for the acknowledgement of those before. Where it cannot be
     // had, slow is better than nothing.
     let _ = stream.set_nodelay(true);
-    let written = Rc::new(Cell::new(0));
-    let counted = Counted { stream, written: Rc::clone(&written) };
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(MAX_FIELDS)
-        .max_header_size(MAX_HEAD_BYTES)
-        .handshake(TokioIo::new(counted))
-        .await
-        .map_err(io::Error::other)?;
-    // Its errors reach the request that is on it.
-    let task = tokio::task::spawn_local(async move { drop(connection.await) }).abort_handle();
-    Ok(Wire { sender, task, backend, written, written_before: 0, upload: None, requests: 0 })
+    Ok(Wire { stream, backend, requests: 0 })
 }
 
 /// What the system says (Linux' numbers) when the proxy itself is short of something that a
@@ -99,59 +51,50 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
 }
 
 impl Wire {
-    /// Sends a request and waits for the head of its answer.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Upload>,
-    ) -> Result<Response<Incoming>, Failure> {
-        self.upload = request.body().track();
-        self.written_before = self.written.get();
+    /// Another request will be sent on it.
+    pub(crate) const fn begin(&mut self) {
         self.requests += 1;
-        let answer = self.sender.try_send_request(request).await.map_err(|mut unsent| Failure {
-            request: unsent.take_message(),
-            error: kind(unsent.error()),
-        })?;
-        // No request asks for another protocol, as Upgrade ends at the proxy: who changes to one
-        // all the same would talk past everybody.
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure { request: None, error: FailureKind::Protocol });
-        }
-        Ok(answer)
     }
 
     /// Whether the connection had served another request before the present one.
-    pub(crate) fn reused(&self) -> bool {
+    pub(crate) const fn is_reused(&self) -> bool {
         self.requests > 1
     }
 
-    /// How much of the present request has been written.
-    pub(crate) fn sent(&self) -> Sent {
-        if self.written.get() == self.written_before {
-            Sent::Nothing
-        } else if self.upload_ended() {
-            Sent::All
-        } else {
-            Sent::Part
-        }
+    /// Writes once, from two texts as if they were one.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        body: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        write_both(&mut self.stream, cx, head, body)
     }
 
-    /// Whether the client broke off the present request: no fault of the backend.
-    pub(crate) fn client_broke(&self) -> bool {
-        self.upload.as_ref().is_some_and(|upload| upload.progress() == Progress::Broken)
+    /// Whether nothing has come on a connection on which nothing was asked: neither its end nor
+    /// anything else. Costs a system call only when the runtime has heard of something.
+    fn is_quiet(&self) -> bool {
+        let got = self.stream.try_read(&mut [0; 1]);
+        matches!(got, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    fn upload_ended(&self) -> bool {
-        self.upload.as_ref().is_none_or(|upload| upload.progress() == Progress::Ended)
+    /// The task that used it last is not woken by it any more, nor kept in memory.
+    fn forget_its_task(&self) {
+        let _ = self.stream.poll_read_ready(&mut Context::from_waker(Waker::noop()));
     }
 }
 
-fn kind(error: &hyper::Error) -> FailureKind {
-    let refused = |e: &io::Error| e.kind() == io::ErrorKind::InvalidData;
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    if error.is_parse() || source.is_some_and(refused) {
-        FailureKind::Protocol
-    } else {
-        FailureKind::Reset
+/// Writes once, from two texts as if they were one.
+pub(crate) fn write_both<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    head: &[u8],
+    body: &[u8],
+) -> Poll<io::Result<usize>> {
+    let stream = Pin::new(stream);
+    match (head, body) {
+        (text, []) | ([], text) => stream.poll_write(cx, text),
+        _ => stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]),
     }
 }
 
@@ -184,33 +127,17 @@ impl Pool {
         }
         loop {
             let Idle { wire, .. } = slot.idle.pop_back()?;
-            if wire.sender.is_ready() && !wire.task.is_finished() {
+            if wire.is_quiet() {
                 return Some(wire);
             }
         }
     }
 
     /// Keeps a connection whose answer is complete, or closes it.
-    pub(crate) fn give(self: &Rc<Self>, mut wire: Wire) {
-        // A backend may answer before it has read the whole request; what is left of that would
-        // stand before the next request.
-        if !wire.upload_ended() || wire.sender.is_closed() {
+    pub(crate) fn give(&self, wire: Wire) {
+        if !wire.is_quiet() {
             return;
         }
-        if wire.sender.is_ready() {
-            self.keep(wire);
-            return;
-        }
-        let pool = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            let ready = tokio::time::timeout(SETTLE_LIMIT, wire.sender.ready()).await;
-            if matches!(ready, Ok(Ok(()))) {
-                pool.keep(wire);
-            }
-        });
-    }
-
-    fn keep(&self, wire: Wire) {
         let mut slots = self.slots.borrow_mut();
         let BackendId { slot, generation } = wire.backend;
         let index = slot as usize;
@@ -229,7 +156,7 @@ impl Pool {
 
     /// To be called once a second: closes what has been idle for too long, or leads to a backend
     /// that is no longer there.
-    pub(crate) fn sweep(&self, present: impl Fn(BackendId) -> bool) {
+    pub(crate) fn sweep(&self, idle_sweeps: u64, present: impl Fn(BackendId) -> bool) {
         let now = self.sweeps.get() + 1;
         self.sweeps.set(now);
         for (index, slot) in self.slots.borrow_mut().iter_mut().enumerate() {
@@ -239,74 +166,16 @@ impl Pool {
                 slot.idle.clear();
             }
             // Not only the oldest: the backend may have closed any of them.
-            slot.idle
-                .retain(|idle| now - idle.since < IDLE_SWEEPS && !idle.wire.sender.is_closed());
+            slot.idle.retain(|idle| now - idle.since < idle_sweeps && idle.wire.is_quiet());
+            for idle in &slot.idle {
+                idle.wire.forget_its_task();
+            }
         }
     }
 
     /// Closes everything.
     pub(crate) fn clear(&self) {
         self.slots.borrow_mut().clear();
-    }
-}
-
-/// A socket that counts what was written to it, which tells whether a request may be sent again.
-struct Counted {
-    stream: TcpStream,
-    written: Rc<Cell<u64>>,
-}
-
-impl Counted {
-    fn count(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(count)) = written {
-            self.written.set(self.written.get() + *count as u64);
-        }
-    }
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.count(&written);
-        written
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.count(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 

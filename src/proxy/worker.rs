@@ -8,13 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::RequestId;
+use base::rng::mix;
 use tokio::net::TcpListener;
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::client::{Clients, Order};
+use crate::buffers::Stock;
+use crate::client::{Clients, Order, Patience};
+use crate::date::Today;
+use crate::exchange::Lane;
 use crate::metrics::Counters;
+use crate::rules::{Copied, Rules};
 use crate::server;
+use crate::session::Desk;
 use crate::shared::Shared;
 use crate::upstream::Pool;
 
@@ -30,9 +36,14 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clients: Clients,
-    pub(crate) pool: Rc<Pool>,
-    pub(crate) http: hyper::server::conn::http1::Builder,
+    pub(crate) pool: Pool,
+    pub(crate) desks: Stock<Desk>,
+    pub(crate) lanes: Stock<Lane>,
+    pub(crate) today: Today,
+    rules: Copied,
     next_request: Cell<u64>,
+    /// Makes the ids of requests unlike those of other workers and runs.
+    id_seed: u64,
 }
 
 /// Request ids of different workers differ in their upper bits: no counter is shared.
@@ -41,12 +52,18 @@ const WORKER_SHIFT: u32 = 48;
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, index: u32) -> Self {
         let counters = Arc::clone(&shared.counters[index as usize]);
+        let rules = Copied::new(&shared.board);
+        let id_seed = mix(shared.seed, u64::from(index));
         Self {
             shared,
             counters,
             clients: Clients::default(),
-            pool: Rc::default(),
-            http: server::protocol(),
+            pool: Pool::default(),
+            desks: Stock::default(),
+            lanes: Stock::default(),
+            today: Today::new(),
+            rules,
+            id_seed,
             next_request: Cell::new(u64::from(index) << WORKER_SHIFT),
         }
     }
@@ -55,6 +72,23 @@ impl Worker {
         let id = self.next_request.get();
         self.next_request.set(id + 1);
         RequestId(id)
+    }
+
+    /// What the settings of the moment ask for.
+    pub(crate) fn rules(&self) -> Rc<Rules> {
+        self.rules.get(&self.shared.board)
+    }
+
+    /// The X-Request-Id of a request that came without one that is trusted: 128 bits in hexadecimal
+    /// digits, unlike any other's but not secret.
+    pub(crate) fn request_id_text(&self, id: RequestId) -> [u8; 32] {
+        let halves = [mix(self.id_seed, id.0), mix(!self.id_seed, id.0)];
+        let mut text = [0; 32];
+        for (at, digit) in text.iter_mut().enumerate() {
+            let nibble = halves[at / 16] >> (60 - 4 * (at % 16)) & 15;
+            *digit = b"0123456789abcdef"[nibble as usize];
+        }
+        text
     }
 }
 
@@ -124,8 +158,10 @@ async fn sweep(worker: Rc<Worker>) {
     let present = RefCell::new(Vec::new());
     loop {
         tick.tick().await;
-        worker.clients.sweep(worker.shared.clock.now());
+        worker.today.refresh();
+        let rules = worker.rules();
+        worker.clients.sweep(worker.shared.clock.now(), Patience::new(&rules.timeout));
         worker.shared.present(&mut present.borrow_mut());
-        worker.pool.sweep(|id| present.borrow().contains(&id));
+        worker.pool.sweep(rules.upstream_idle_s(), |id| present.borrow().contains(&id));
     }
 }

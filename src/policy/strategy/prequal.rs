@@ -3,8 +3,6 @@
 //! balance: Introducing Prequal, NSDI 2024, arXiv 2312.10172). It must not wait for an answer.
 
 mod entries;
-#[cfg(test)]
-mod tests;
 mod view;
 
 use std::borrow::Cow;

@@ -78,13 +78,25 @@ fn what_was_sent_is_sent_again_only_when_that_is_safe() {
 }
 
 #[test]
-fn a_body_that_was_sent_cannot_be_sent_again() {
-    let (breaks, serves) = (Backend::start(closes), Backend::named("b"));
-    let lab = Lab::start(RETRY, &[breaks.address, serves.address]);
-    let request = "PUT / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc";
-    let first = lab.ask(request);
-    let answer = if breaks.seen().is_empty() { lab.ask(request) } else { first };
-    assert_eq!((answer.status(), breaks.seen().len()), (502, 1));
+fn a_body_goes_again_when_it_was_kept_and_the_method_allows_it() {
+    const KEPT: usize = 64 * 1024;
+    for (method, bytes, status) in
+        [("PUT", 3, 200), ("PUT", KEPT, 200), ("PUT", KEPT + 1, 502), ("POST", 3, 502)]
+    {
+        let (breaks, serves) = (Backend::start(closes), Backend::start(echo));
+        let lab = Lab::start(RETRY, &[breaks.address, serves.address]);
+        let body = "x".repeat(bytes);
+        let head = format!("{method} / HTTP/1.1\r\nhost: h\r\ncontent-length: {bytes}\r\n");
+        let request = format!("{head}\r\n{body}");
+        let first = lab.ask(&request);
+        let answer = if breaks.seen().is_empty() { lab.ask(&request) } else { first };
+        assert_eq!((answer.status(), breaks.seen().len()), (status, 1), "{method} {bytes}");
+        assert!(status != 200 || answer.text() == body, "{method} {bytes}");
+    }
+}
+
+fn echo(request: &support::Message, stream: &mut std::net::TcpStream) -> bool {
+    ok(stream, &request.text())
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn a_head_without_end_is_refused_by_its_size() {
     let backend = Backend::named("a");
     let lab = Lab::start("", &[backend.address]);
     let mut client = lab.connect();
-    let long = "x".repeat(proxy::framing::MAX_HEAD_BYTES);
+    let long = "x".repeat(proxy::http1::MAX_HEAD_BYTES);
     write(&mut client.stream, &format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}"));
     assert_eq!(client.answer("GET").expect("an answer").status(), 431);
     assert!(client.is_closed());

@@ -2,7 +2,6 @@
 //! It must not check anything.
 
 pub mod keys;
-pub mod queues;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

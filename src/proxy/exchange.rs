@@ -1,0 +1,433 @@
+//! One attempt: a connection to its backend, the request on it and the answer from it. It must not
+//! decide anything, nor know the client's protocol.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base::{Clock, FailureKind, Sent, Time};
+use policy::End;
+use tokio::net::TcpStream;
+
+use crate::buffers::{BUFFER_BYTES, Buffer, Reusable, clear_text};
+use crate::date;
+use crate::guard::Guard;
+use crate::http1::{Decoder, Framing, MAX_HEAD_BYTES, ResponseHead};
+use crate::parcel::Parcel;
+use crate::shared::Leg;
+use crate::timer::Deadline;
+use crate::tunnel::Side;
+use crate::upload::{Fault, Upload};
+use crate::upstream::{self, Wire};
+use crate::worker::Worker;
+
+/// The most interim answers (1xx) to one request; more are no answer.
+const MAX_INTERIM: u32 = 32;
+
+/// The memory of an attempt.
+#[derive(Default)]
+pub(crate) struct Lane {
+    /// What goes out before the rest of the request's body.
+    out: Vec<u8>,
+    answer: Buffer,
+    head: ResponseHead,
+    deadline: Deadline,
+}
+
+impl Reusable for Lane {
+    fn clear(&mut self) {
+        clear_text(&mut self.out);
+        self.answer.clear();
+        self.head.clear();
+    }
+}
+
+/// Why an attempt has no head.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Upstream {
+        error: FailureKind,
+        sent: Sent,
+        reused: bool,
+    },
+    /// The proxy could not open a connection for want of something of its own.
+    Shortage(io::Error),
+    /// The client left within its own request, or that turned out to be malformed.
+    Client(Fault),
+    /// The client did not give the whole request within the total limit.
+    ClientLate,
+}
+
+/// Why an answer ends early; the client sees its connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The backend closed, or sent what is no body.
+    Upstream,
+    /// It took longer than the total timeout.
+    Late,
+}
+
+enum Stage {
+    Opening(Pin<Box<dyn Future<Output = io::Result<Wire>>>>),
+    Open(Wire),
+    /// The connection has been given back, or closed.
+    Over,
+}
+
+/// An attempt that runs.
+pub(crate) struct Exchange {
+    worker: Rc<Worker>,
+    pub(crate) leg: Leg,
+    guard: Guard,
+    lane: Box<Lane>,
+    stage: Stage,
+    /// So much of the lane's `out` was written.
+    out_at: usize,
+    /// The whole body of the request was written, or need not be.
+    uploaded: bool,
+    /// The backend takes no more of the request; it may still answer.
+    deaf: bool,
+    written: u64,
+    interim: u32,
+    /// The answer's head is so long and stands before its body; 0 when it was consumed.
+    head_bytes: usize,
+    decoder: Decoder,
+    /// So many bytes of the answer's body are there and past the framing check.
+    ready: usize,
+    /// No byte of the body comes behind those.
+    ended: bool,
+}
+
+impl Exchange {
+    /// Takes or opens a connection. To be called with a parcel that is replayable.
+    pub(crate) fn start(worker: &Rc<Worker>, leg: Leg, parcel: &Parcel) -> Self {
+        worker.counters.attempts.increment();
+        let backend = leg.attempt.backend;
+        let mut lane = worker.lanes.take();
+        parcel.put(leg.address, leg.attempt.number, &mut lane.out);
+        let stage = match worker.pool.take(backend) {
+            Some(mut wire) => {
+                worker.counters.upstream_reused.increment();
+                wire.begin();
+                Stage::Open(wire)
+            }
+            None => {
+                worker.counters.upstream_opened.increment();
+                Stage::Opening(Box::pin(upstream::connect(backend, leg.address)))
+            }
+        };
+        Self {
+            worker: Rc::clone(worker),
+            leg,
+            guard: Guard::new(worker, leg.attempt.id),
+            lane,
+            stage,
+            out_at: 0,
+            uploaded: false,
+            deaf: false,
+            written: 0,
+            interim: 0,
+            head_bytes: 0,
+            decoder: Decoder::new(Framing::None),
+            ready: 0,
+            ended: false,
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        self.worker.shared.clock
+    }
+
+    /// Ready when the head of the answer is there, or will not come.
+    pub(crate) fn poll_head<U: Upload>(
+        &mut self,
+        cx: &mut Context<'_>,
+        parcel: &mut Parcel,
+        upload: &mut U,
+    ) -> Poll<Result<(), Failed>> {
+        if let Stage::Opening(opening) = &mut self.stage {
+            match opening.as_mut().poll(cx) {
+                Poll::Ready(Ok(mut wire)) => {
+                    wire.begin();
+                    self.stage = Stage::Open(wire);
+                }
+                Poll::Ready(Err(error)) if upstream::is_shortage(&error) => {
+                    return Poll::Ready(Err(Failed::Shortage(error)));
+                }
+                Poll::Ready(Err(_)) => return self.fail(FailureKind::Connect, parcel),
+                Poll::Pending => {
+                    let attempt = &self.leg.attempt;
+                    let by = attempt.connect_by.min(attempt.head_by).min(attempt.body_by);
+                    if self.lane.deadline.poll(cx, self.worker.shared.clock, by).is_ready() {
+                        return self.fail(FailureKind::ConnectTimeout, parcel);
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        if let Err(fault) = self.poll_send(cx, parcel, upload) {
+            return Poll::Ready(Err(Failed::Client(fault)));
+        }
+        match self.poll_receive(cx, parcel) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => return self.fail(error, parcel),
+            Poll::Pending => {}
+        }
+        // The time that the client takes to give the request's body does not count.
+        let due = self.leg.attempt.head_due(upload.given_at());
+        let clock = self.clock();
+        if self.lane.deadline.poll(cx, clock, due).is_pending() {
+            return Poll::Pending;
+        }
+        if upload.client_owes() {
+            return Poll::Ready(Err(Failed::ClientLate));
+        }
+        self.fail(FailureKind::Timeout, parcel)
+    }
+
+    fn fail(&self, error: FailureKind, parcel: &Parcel) -> Poll<Result<(), Failed>> {
+        let written = match self.written {
+            0 => Sent::Nothing,
+            _ if self.uploaded && !self.deaf && self.out_at == self.lane.out.len() => Sent::All,
+            _ => Sent::Part,
+        };
+        let reused = matches!(&self.stage, Stage::Open(wire) if wire.is_reused());
+        Poll::Ready(Err(Failed::Upstream { error, sent: parcel.sent(written), reused }))
+    }
+
+    /// Whether a connection stands, so that the request's body is asked for.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Whether the whole request went out, or nobody takes more of it.
+    pub(crate) const fn is_sent(&self) -> bool {
+        self.uploaded || self.deaf
+    }
+
+    /// Whether the connection has been given back.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Writes what there is of the request and what the connection takes of it.
+    pub(crate) fn poll_send<U: Upload>(
+        &mut self,
+        cx: &mut Context<'_>,
+        parcel: &mut Parcel,
+        upload: &mut U,
+    ) -> Result<(), Fault> {
+        let Stage::Open(wire) = &mut self.stage else { return Ok(()) };
+        while !self.deaf {
+            let head = &self.lane.out[self.out_at..];
+            if head.is_empty() && self.uploaded {
+                break;
+            }
+            let mut body: &[u8] = &[];
+            if !self.uploaded {
+                match upload.poll_bytes(cx) {
+                    Poll::Ready(Ok(bytes)) => {
+                        self.uploaded = bytes.is_empty();
+                        body = bytes;
+                    }
+                    Poll::Ready(Err(fault)) => return Err(fault),
+                    Poll::Pending => {}
+                }
+            }
+            if head.is_empty() && body.is_empty() {
+                break;
+            }
+            match wire.poll_write(cx, head, body) {
+                Poll::Ready(Ok(count)) => {
+                    self.written += count as u64;
+                    let of_head = count.min(head.len());
+                    self.out_at += of_head;
+                    if count > of_head {
+                        parcel.sent_of_body(&body[..count - of_head]);
+                        upload.consume(count - of_head);
+                    }
+                }
+                // It may have answered before it closed.
+                Poll::Ready(Err(_)) => self.deaf = true,
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the head of the answer, interim ones dropped, and looks at what came behind it.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        parcel: &Parcel,
+    ) -> Poll<Result<(), FailureKind>> {
+        let Stage::Open(wire) = &mut self.stage else { return Poll::Pending };
+        let Lane { answer, head, .. } = &mut *self.lane;
+        loop {
+            if !answer.is_empty() {
+                match head.parse(answer.data(), parcel.method) {
+                    Err(_) => return Poll::Ready(Err(FailureKind::Protocol)),
+                    Ok(Some(length)) if head.is_interim() => {
+                        answer.consume(length);
+                        self.interim += 1;
+                        if self.interim > MAX_INTERIM {
+                            return Poll::Ready(Err(FailureKind::Protocol));
+                        }
+                        continue;
+                    }
+                    // Who changes to another protocol unasked would talk past everybody.
+                    Ok(Some(_)) if head.switches() && !parcel.upgrades => {
+                        return Poll::Ready(Err(FailureKind::Protocol));
+                    }
+                    // What follows is of another protocol.
+                    Ok(Some(length)) if head.switches() => {
+                        self.head_bytes = length;
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(Some(length)) => {
+                        self.head_bytes = length;
+                        self.decoder = Decoder::new(head.framing());
+                        let sound = self.decode();
+                        return Poll::Ready(sound.map_err(|_| FailureKind::Protocol));
+                    }
+                    Ok(None) => {}
+                }
+            }
+            // A head that is too long is refused before there is no room.
+            if !answer.make_room(MAX_HEAD_BYTES + BUFFER_BYTES) {
+                return Poll::Ready(Err(FailureKind::Protocol));
+            }
+            match answer.poll_read(cx, &mut wire.stream) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(FailureKind::Reset)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Looks at what is there of the answer's body.
+    fn decode(&mut self) -> Result<(), Broken> {
+        let fresh = &self.lane.answer.data()[self.head_bytes + self.ready..];
+        let step = self.decoder.advance(fresh).map_err(|_| Broken::Upstream)?;
+        self.ready += step.used;
+        self.ended = step.ended;
+        Ok(())
+    }
+
+    /// The head of the answer; speaks of [`Self::head_bytes`] once [`Self::poll_head`] was ready.
+    pub(crate) fn head(&self) -> &ResponseHead {
+        &self.lane.head
+    }
+
+    /// The bytes of the head, until [`Self::pass_head`].
+    pub(crate) fn head_bytes(&self) -> &[u8] {
+        &self.lane.answer.data()[..self.head_bytes]
+    }
+
+    /// How long the backend asks to be left alone. Only where that is what the status is for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let head = self.head();
+        if !matches!(head.status(), 429 | 503) {
+            return None;
+        }
+        head.get(b"retry-after", self.head_bytes()).and_then(date::retry_after)
+    }
+
+    /// The head's bytes are not needed any more.
+    pub(crate) fn pass_head(&mut self) {
+        self.lane.answer.consume(std::mem::take(&mut self.head_bytes));
+    }
+
+    /// Whether the whole answer is here.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.ended
+    }
+
+    /// The bytes of the body that are here, as the backend framed them. To be asked behind
+    /// [`Self::pass_head`].
+    pub(crate) fn ready(&self) -> &[u8] {
+        &self.lane.answer.data()[..self.ready]
+    }
+
+    /// So many of them went on.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.lane.answer.consume(count);
+        self.ready -= count;
+    }
+
+    /// Ready when there are bytes of the body, or there will be no more. To be asked when all
+    /// others were consumed.
+    pub(crate) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        debug_assert_eq!(self.head_bytes, 0, "the head stands before the body");
+        while self.ready == 0 && !self.ended {
+            let Stage::Open(wire) = &mut self.stage else {
+                return Poll::Ready(Err(Broken::Upstream));
+            };
+            let answer = &mut self.lane.answer;
+            if !answer.make_room(BUFFER_BYTES) {
+                // The framing takes all there is; what is left is not of this body.
+                return Poll::Ready(Err(Broken::Upstream));
+            }
+            match answer.poll_read(cx, &mut wire.stream) {
+                Poll::Ready(Ok(1..)) => self.decode()?,
+                Poll::Ready(Ok(0)) if self.lane.head.framing() == Framing::UntilClose => {
+                    self.ended = true;
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Broken::Upstream)),
+                Poll::Pending => {
+                    let (clock, by) = (self.clock(), self.leg.attempt.body_by);
+                    return self.lane.deadline.poll(cx, clock, by).map(|()| Err(Broken::Late));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The connection and what was read from it, for another protocol.
+    pub(crate) fn side(&mut self) -> Option<Side<'_, TcpStream>> {
+        let Stage::Open(wire) = &mut self.stage else { return None };
+        Some(Side { stream: &mut wire.stream, read: &mut self.lane.answer })
+    }
+
+    /// When the answer's last byte must be there.
+    pub(crate) const fn body_by(&self) -> Time {
+        self.leg.attempt.body_by
+    }
+
+    /// The backend is done with it: the answer's last byte is here. The connection goes back to the
+    /// pool if it can be used again. Nothing happens at the second call.
+    pub(crate) fn settle(&mut self) {
+        debug_assert!(self.ended, "the rest would stand before the next answer");
+        let Stage::Open(wire) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        // A backend may answer before it has read the whole request; what is left of that would
+        // stand before the next request. And what it sent beyond the answer is nobody's.
+        let clean = self.uploaded
+            && !self.deaf
+            && self.out_at == self.lane.out.len()
+            && self.lane.answer.len() == self.head_bytes + self.ready;
+        if clean && self.lane.head.keeps_alive() {
+            self.worker.pool.give(wire);
+        }
+        self.guard.end(End::Complete);
+    }
+
+    /// The attempt has been ended by other means.
+    pub(crate) fn disarm(&mut self) {
+        self.guard.disarm();
+    }
+
+    /// Ends the attempt, if it has not ended; its connection is closed.
+    pub(crate) fn end(mut self, end: End) {
+        self.guard.end(end);
+        self.give_back();
+    }
+
+    /// The memory is not needed any more.
+    pub(crate) fn give_back(self) {
+        let Self { worker, lane, .. } = self;
+        worker.lanes.give(lane);
+    }
+}

@@ -1,0 +1,213 @@
+//! The client's side of one HTTP/1.1 request: its body is read and checked here, its answer is
+//! written here. It must not know backends.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use base::{Clock, Time};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::buffers::{BUFFER_BYTES, Buffer};
+use crate::client::Client;
+use crate::http1::{Decoder, Framing};
+use crate::tunnel::Side;
+use crate::upload::{Fault, Upload};
+use crate::upstream::write_both;
+
+/// What a client is told that waits with its body.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The client's side of a request whose head was read.
+pub(crate) struct Incoming<'a, S> {
+    stream: &'a mut S,
+    /// What was read and not consumed: this body, then the next requests.
+    input: &'a mut Buffer,
+    client: &'a Client,
+    clock: Clock,
+    decoder: Decoder,
+    /// So many bytes of the input are of this body and past the check.
+    checked: usize,
+    /// No byte of the body comes behind those.
+    whole: bool,
+    fault: Option<Fault>,
+    /// What is left of [`CONTINUE`] for a client that waits for it.
+    invitation: &'static [u8],
+    owes: bool,
+    given_at: Time,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
+    /// With a head that was consumed. `waits`: the client waits to be asked for the body.
+    pub(crate) fn new(
+        stream: &'a mut S,
+        input: &'a mut Buffer,
+        client: &'a Client,
+        clock: Clock,
+        framing: Framing,
+        waits: bool,
+    ) -> Self {
+        let mut incoming = Self {
+            stream,
+            input,
+            client,
+            clock,
+            decoder: Decoder::new(framing),
+            checked: 0,
+            whole: false,
+            fault: None,
+            invitation: if waits { CONTINUE } else { b"" },
+            owes: false,
+            given_at: Time::ZERO,
+        };
+        incoming.check();
+        incoming
+    }
+
+    /// Looks at what was read and is not checked.
+    fn check(&mut self) {
+        match self.decoder.advance(&self.input.data()[self.checked..]) {
+            Ok(step) => {
+                self.checked += step.used;
+                self.whole = step.ended;
+            }
+            Err(violation) => self.fault = Some(Fault::Framing(violation)),
+        }
+        self.client.in_body.set(!self.whole);
+    }
+
+    /// The body is not asked for any more: a final answer has begun.
+    pub(crate) fn begin_answer(&mut self) {
+        self.invitation = b"";
+    }
+
+    /// Why the body will never be whole, if that is known.
+    pub(crate) const fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Drops what is here of the body; whether that is all of it, so that the next request follows.
+    pub(crate) fn discard(&mut self) -> bool {
+        self.input.consume(std::mem::take(&mut self.checked));
+        self.whole && self.fault.is_none()
+    }
+
+    /// Writes once.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        body: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = write_both(self.stream, cx, head, body);
+        self.client.wrote(written.is_pending());
+        written
+    }
+
+    /// Ready when what was written is on its way.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
+        self.client.write_blocked.set(flushed.is_pending());
+        flushed
+    }
+
+    /// Writes everything.
+    pub(crate) async fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        while written < text.len() {
+            written += poll_fn(|cx| self.poll_write(cx, &text[written..], b"")).await?;
+        }
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// The connection and what was read from it, for another protocol.
+    pub(crate) fn side(&mut self) -> Side<'_, S> {
+        Side { stream: self.stream, read: self.input }
+    }
+
+    /// Reads once into the input: whether anything came.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let read = ready!(self.input.poll_read(cx, self.stream));
+        self.client.moved();
+        Poll::Ready(matches!(read, Ok(1..)))
+    }
+
+    fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if self.invitation.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.invitation.is_empty() {
+            match ready!(write_both(self.stream, cx, self.invitation, b"")) {
+                Ok(count) => self.invitation = &self.invitation[count..],
+                Err(_) => return Poll::Ready(Err(Fault::Left)),
+            }
+        }
+        ready!(Pin::new(&mut *self.stream).poll_flush(cx)).map_err(|_| Fault::Left)?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Upload for Incoming<'_, S> {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Fault>> {
+        loop {
+            if self.checked > 0 {
+                self.owes = false;
+                return Poll::Ready(Ok(&self.input.data()[..self.checked]));
+            }
+            if let Some(fault) = self.fault {
+                return Poll::Ready(Err(fault));
+            }
+            if self.whole {
+                self.owes = false;
+                return Poll::Ready(Ok(&[]));
+            }
+            self.owes = true;
+            ready!(self.poll_invite(cx))?;
+            if !self.input.make_room(BUFFER_BYTES) {
+                // The check takes all there is; a body leaves nothing before its end.
+                return Poll::Ready(Err(Fault::Left));
+            }
+            if !ready!(self.poll_read(cx)) {
+                self.fault = Some(Fault::Left);
+                continue;
+            }
+            self.given_at = self.clock.now();
+            self.check();
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.input.consume(count);
+        self.checked -= count;
+    }
+
+    fn has_ended(&self) -> bool {
+        self.whole && self.checked == 0
+    }
+
+    fn client_owes(&self) -> bool {
+        self.owes
+    }
+
+    fn given_at(&self) -> Time {
+        if self.owes { self.clock.now() } else { self.given_at }
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.fault == Some(Fault::Left) {
+            return Poll::Ready(());
+        }
+        // With the buffer full of what comes next, the client is surely there.
+        while self.input.make_room(BUFFER_BYTES) {
+            if !ready!(self.poll_read(cx)) {
+                self.fault = Some(Fault::Left);
+                return Poll::Ready(());
+            }
+            if !self.whole {
+                self.check();
+            }
+        }
+        Poll::Pending
+    }
+}
