@@ -8,8 +8,8 @@ mod support;
 
 use base::{BackendId, RequestMeta, Rng, Time};
 use policy::{
-    Balancer, Candidates, Choice, Command, End, Entry, Next, RetrySettings, Settings, State,
-    Strategy, Verdict,
+    Balancer, Candidates, Choice, Command, End, Entry, Next, RetrySettings, Settings,
+    SlowStartSettings, State, Strategy, Verdict,
 };
 use support::keys::*;
 use support::*;
@@ -288,6 +288,59 @@ fn a_few_of_many_share_alike() {
         for (before, after) in few.iter().zip(&more) {
             assert!(before == after || after == "b-0", "{strategy}: {before} to {after}");
         }
+    }
+}
+
+// ---- a slow start moves no keys ----
+
+/// Wrong, and what comes of weights as candidates show them: every step of a slow start moves keys.
+struct ByWeightOfTheMoment;
+impl Strategy for ByWeightOfTheMoment {
+    fn pick(
+        &mut self,
+        _: Time,
+        request: &RequestMeta,
+        candidates: &Candidates<'_>,
+        _: &mut Rng,
+    ) -> BackendId {
+        let key = request.key.expect("these tests send keys");
+        let time = |index: usize| {
+            let name = base::rng::hash_text(candidates.name(index));
+            let luck = (base::rng::mix(name, key) >> 11) as f64 / 2_f64.powi(53);
+            -luck.ln() / f64::from(candidates.weight(index))
+        };
+        let first = (0..candidates.len()).min_by(|&a, &b| time(a).total_cmp(&time(b)));
+        candidates.id(first.expect("there is one"))
+    }
+}
+static BY_WEIGHT_OF_THE_MOMENT: Entry = Entry {
+    name: "by_weight_of_the_moment",
+    summary: "",
+    parameters: &[],
+    build: |_| Box::new(ByWeightOfTheMoment),
+};
+
+/// Whether a backend that warms up has all its keys from the start.
+fn warming_moves_no_keys(choice: Choice) -> bool {
+    let slow_start = Some(SlowStartSettings::default());
+    let settings = Settings { slow_start, ..Settings::plain(choice) };
+    let (mut balancer, _) = balancer(settings, 1, &[1; 4]);
+    let _ = map(&mut balancer);
+    let new = add(&mut balancer, at(1), "new", 1);
+    let warming = map(&mut balancer);
+    let weight = balancer.pool().status(new).expect("present").effective_weight;
+    assert!(weight < 1.0, "it warms up: {weight}");
+    balancer.handle_timeout(at(1_000_000));
+    let weight = balancer.pool().status(new).expect("present").effective_weight;
+    assert!((weight - 1.0).abs() < f64::EPSILON, "it is warm: {weight}");
+    warming == map(&mut balancer)
+}
+
+#[test]
+fn a_backend_that_warms_up_has_its_keys() {
+    assert!(!warming_moves_no_keys(choose_own(&BY_WEIGHT_OF_THE_MOMENT)));
+    for strategy in BY_KEY {
+        assert!(warming_moves_no_keys(choose(strategy, &[])), "{strategy}");
     }
 }
 
