@@ -4,6 +4,8 @@
 mod service;
 mod status;
 
+use std::collections::BTreeSet;
+
 use base::{BackendId, Slab, Time};
 
 pub(crate) use self::service::Ejection;
@@ -69,6 +71,7 @@ pub struct Pool {
     backends: Slab<Backend>,
     /// In the order in which they were added.
     order: Vec<BackendId>,
+    names: BTreeSet<String>,
     /// The ready ones, in a panic the eligible ones, in that order, as of the last
     /// [`Pool::refresh`].
     candidates: Vec<Candidate>,
@@ -161,6 +164,7 @@ impl Pool {
         Self {
             backends: Slab::new(),
             order: Vec::new(),
+            names: BTreeSet::new(),
             candidates: Vec::new(),
             totals: Totals { weight: 0, in_flight: 0 },
             places: Vec::new(),
@@ -186,7 +190,7 @@ impl Pool {
     }
 
     pub(crate) fn is_taken(&self, name: &str) -> bool {
-        self.statuses().any(|backend| backend.name == name)
+        self.names.contains(name)
     }
 
     /// A new backend; its state follows from `check`.
@@ -198,6 +202,7 @@ impl Pool {
         check: Option<Check>,
     ) -> BackendId {
         let ready = check.is_none();
+        self.names.insert(name.clone());
         let id = BackendId::from(self.backends.insert(Backend {
             name,
             check,
@@ -232,6 +237,7 @@ impl Pool {
     pub(crate) fn remove(&mut self, id: BackendId) -> Option<String> {
         let backend = self.backends.remove(id.into())?;
         self.order.retain(|&other| other != id);
+        self.names.remove(&backend.name);
         self.places[id.slot as usize] = NOWHERE;
         self.count_out(&backend);
         Some(backend.name)

@@ -81,8 +81,8 @@ pub struct HealthSettings {
 pub struct EjectionSettings {
     /// So many failures in a row eject; `None`: never for that.
     pub consecutive: Option<u32>,
-    /// So large a share of failures among the requests of the last `window` ejects; above 0, at
-    /// most 1; `None`: never for that.
+    /// So large a share of failures among the requests of the last `window` ejects, at a failure;
+    /// above 0, at most 1; `None`: never for that.
     pub ratio: Option<f64>,
     /// Fewer requests than this in the window say nothing of a ratio.
     pub min_requests: u32,
@@ -99,17 +99,21 @@ pub struct EjectionSettings {
     pub max_ejected: f64,
 }
 
-/// A backend that comes into service gets a share that grows linearly from `min` to its own.
+/// A backend that comes into service, because it is new to a pool at work or was down or ejected,
+/// gets a share that grows linearly from `min` to its own, in steps of a tenth of the window. At
+/// the start, when all are new, and after a drain it gets its own at once. Strategies that give
+/// every key a backend of its own do not move keys for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlowStartSettings {
     /// How long that takes.
     pub window: Duration,
-    /// The share it begins with, above 0, at most 1.
+    /// The share it begins with, above 0, at most 1; less than 0.01 counts as 0.01.
     pub min: f64,
 }
 
-/// When fewer than `threshold` of the backends are in service, all are used that are not drained:
-/// better some failures than the whole load on the few that are left.
+/// When fewer than `threshold` of the backends are in service, those that are down or ejected are
+/// used too: better some failures than the whole load on the few that are left. Backends that are
+/// drained, or have never passed a probe, are not used then and do not count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanicSettings {
     /// A share, 0 to 1.

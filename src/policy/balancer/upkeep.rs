@@ -149,10 +149,8 @@ impl Balancer {
         let Some(backend) = self.pool.get_mut(id) else { return };
         let ejected_until = backend.ejection.as_ref().map(|ejection| ejection.until);
         let warming = backend.warming_since.zip(self.settings.slow_start.as_ref());
-        let (percent, next) = warming.map_or((100, None), |(since, settings)| {
-            let (percent, next) = slow_start::share(settings, now.since(since));
-            (percent, next.map(|next| since + next))
-        });
+        let (percent, next) = warming
+            .map_or((100, None), |(since, settings)| slow_start::share(settings, since, now));
         if next.is_none() {
             backend.warming_since = None;
         }

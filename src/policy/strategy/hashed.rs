@@ -60,7 +60,7 @@ impl Member {
     }
 }
 
-/// A closed circle of backends that every key enters at a place of its own.
+/// A closed circle of places, each some member's, that every key enters at a place of its own.
 pub(super) trait Table: Send + 'static {
     /// Makes it; `size` is a parameter of the strategy. `members` is not empty, and in an order
     /// that depends on their names alone.
@@ -68,11 +68,20 @@ pub(super) trait Table: Send + 'static {
     where
         Self: Sized;
 
-    /// Where this key enters.
+    /// How many places there are, at least 1.
+    fn places(&self) -> usize;
+
+    /// The place at which this key enters.
     fn locate(&self, key: u64) -> usize;
 
-    /// Who stands at each place; not empty.
-    fn owners(&self) -> &[BackendId];
+    /// Whose place this is: an index into `members`.
+    fn owner(&self, place: usize) -> usize;
+}
+
+/// A table, and whom its indices mean.
+struct Made<T> {
+    table: T,
+    ids: Vec<BackendId>,
 }
 
 /// A strategy by a table that is made off the hot path; until the first is there, by scores.
@@ -83,7 +92,7 @@ pub(super) struct Tabled<T> {
     scores: Scores,
     /// Of whom the latest table was asked for, in the pool's order.
     asked: Vec<Member>,
-    table: Option<T>,
+    made: Option<Made<T>>,
 }
 
 impl<T: Table> Tabled<T> {
@@ -94,16 +103,16 @@ impl<T: Table> Tabled<T> {
             keyless: Random::new(),
             scores: Scores::default(),
             asked: Vec::new(),
-            table: None,
+            made: None,
         }
     }
 
     /// The first places of this key's order; one backend may come more than once.
     fn walk(&self, key: u64) -> impl Iterator<Item = BackendId> + '_ {
-        self.table.iter().flat_map(move |table| {
-            let owners = table.owners();
-            let (before, from) = owners.split_at(table.locate(key));
-            from.iter().chain(before).copied().take(MAX_WALK)
+        self.made.iter().flat_map(move |Made { table, ids }| {
+            let first = table.locate(key);
+            let circle = (first..table.places()).chain(0..first);
+            circle.take(MAX_WALK).map(|place| ids[table.owner(place)])
         })
     }
 }
@@ -141,19 +150,20 @@ impl<T: Table> Strategy for Tabled<T> {
         self.scores.follow(&members);
         self.asked.clone_from(&members);
         if members.is_empty() {
-            self.table = None;
+            self.made = None;
             return None;
         }
         let size = self.size;
         Some(Box::new(move || {
             members.sort_by_key(|member| member.seed);
-            Box::new(T::build(size, &members))
+            let ids = members.iter().map(|member| member.id).collect();
+            Box::new(Made { table: T::build(size, &members), ids })
         }))
     }
 
     fn built(&mut self, result: Box<dyn Any + Send>) {
-        let table = result.downcast::<T>().expect("the latest job was this strategy's");
-        self.table = Some(*table);
+        let made = result.downcast().expect("the latest job was this strategy's");
+        self.made = Some(*made);
     }
 
     /// How many places after the key's own it stands first; none beyond those that are walked.
@@ -174,4 +184,64 @@ impl<T: Table> Strategy for Tabled<T> {
 /// else that is made of the same key.
 pub(super) const fn spread(key: u64) -> u64 {
     mix(key, 0x6861_7368)
+}
+
+#[cfg(test)]
+mod tests {
+    use base::RequestId;
+
+    use super::*;
+    use crate::pool::tests::ready_pool;
+    use crate::strategy::Registry;
+
+    /// With its table, where it has one.
+    fn strategy(name: &str, pool: &Pool, rng: &mut Rng) -> Box<dyn Strategy> {
+        let choice = Registry::standard().choose(name, &BTreeMap::new()).expect("it is known");
+        let mut strategy = choice.build();
+        if let Some(job) = strategy.pool_changed(pool, rng) {
+            strategy.built(job());
+        }
+        strategy
+    }
+
+    #[test]
+    fn who_is_picked_has_the_lowest_score() {
+        let (pool, mut rng) = (ready_pool(&[(1, 5), (3, 0), (2, 9), (7, 1)]), Rng::from_seed(1));
+        let candidates = pool.candidates().expect("some");
+        for name in ["ring_hash", "maglev", "rendezvous"] {
+            let mut strategy = strategy(name, &pool, &mut rng);
+            for key in 0..500 {
+                let keyless = RequestMeta::new(RequestId(key), true);
+                assert_eq!(strategy.score(Time::ZERO, &keyless, &candidates, 0), None);
+                let request = RequestMeta { key: Some(key), ..keyless };
+                let score = |index| strategy.score(Time::ZERO, &request, &candidates, index);
+                let lowest = (0..candidates.len())
+                    .filter_map(|index| Some((score(index)?, candidates.id(index))))
+                    .min_by(|a, b| a.0.total_cmp(&b.0));
+                let picked = strategy.pick(Time::ZERO, &request, &candidates, &mut rng);
+                assert_eq!(lowest.map(|(_, id)| id), Some(picked), "{name} {key}");
+            }
+        }
+    }
+
+    /// A change of state asks for no table; one of members or of configured weights does.
+    #[test]
+    fn tables_are_made_when_members_change() {
+        let (mut pool, mut rng) = (ready_pool(&[(1, 0), (1, 0)]), Rng::from_seed(1));
+        let ids: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
+        let mut strategy = strategy("maglev", &pool, &mut rng);
+        let mut asks = |pool: &mut Pool| {
+            assert!(pool.refresh(), "it changed");
+            strategy.pool_changed(pool, &mut rng).is_some()
+        };
+        pool.set_draining(ids[0], true);
+        let _ = pool.settle(Time::ZERO, ids[0], "x");
+        assert!(!asks(&mut pool), "a state");
+        assert!(pool.set_weight(ids[1], 2));
+        assert!(asks(&mut pool), "a weight");
+        pool.add(Time::ZERO, "new".into(), 1, None);
+        assert!(asks(&mut pool), "a new member");
+        pool.remove(ids[1]);
+        assert!(asks(&mut pool), "one fewer");
+    }
 }

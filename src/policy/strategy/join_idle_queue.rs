@@ -119,3 +119,55 @@ impl Strategy for JoinIdleQueue {
         Some(load_per_weight(candidates, index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::tests::ready_pool;
+    use base::RequestId;
+
+    fn pick(strategy: &mut JoinIdleQueue, pool: &mut Pool, tried: &[BackendId]) -> BackendId {
+        let mut scratch = Vec::new();
+        let candidates = pool.candidates_but(tried, false, &mut scratch).expect("there are some");
+        let request = RequestMeta::new(RequestId(0), true);
+        let id = strategy.pick(Time::ZERO, &request, &candidates, &mut Rng::from_seed(1));
+        pool.attempt_began(id);
+        id
+    }
+
+    fn end(strategy: &mut JoinIdleQueue, pool: &mut Pool, id: BackendId) {
+        pool.attempt_ended(id);
+        strategy.ended(id, pool.status(id).expect("present").in_flight);
+    }
+
+    #[test]
+    fn whoever_has_been_idle_for_longest_is_first() {
+        let mut pool = ready_pool(&[(1, 0); 4]);
+        let mut strategy =
+            JoinIdleQueue { choices: 1, idle: VecDeque::new(), queued: PerBackend::default() };
+        strategy.pool_changed(&pool, &mut Rng::from_seed(5));
+        let mut begun: Vec<BackendId> =
+            (0..4).map(|_| pick(&mut strategy, &mut pool, &[])).collect();
+        for (i, id) in begun.iter().enumerate() {
+            assert!(!begun[..i].contains(id), "each idle one is taken once");
+        }
+        begun.reverse();
+        for &id in &begun {
+            end(&mut strategy, &mut pool, id);
+        }
+        // A retry passes over the first, which stays the first.
+        assert_eq!(pick(&mut strategy, &mut pool, &begun[..1]), begun[1]);
+        assert_eq!(pick(&mut strategy, &mut pool, &[]), begun[0]);
+        // Who got a request in another way is not idle when its turn comes.
+        pool.attempt_began(begun[2]);
+        assert_eq!(pick(&mut strategy, &mut pool, &[]), begun[3]);
+        assert!(strategy.idle.is_empty());
+        // Idle means nothing in flight, and nobody stands there twice.
+        end(&mut strategy, &mut pool, begun[2]);
+        strategy.ended(begun[2], 0);
+        assert_eq!(strategy.idle, [begun[2]]);
+        pool.attempt_began(begun[3]);
+        end(&mut strategy, &mut pool, begun[3]);
+        assert_eq!(strategy.idle, [begun[2]]);
+    }
+}

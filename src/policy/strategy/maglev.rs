@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use base::BackendId;
 use base::rng::mix;
 
 use super::hashed::{KEY, Member, Table, Tabled};
@@ -34,8 +33,11 @@ pub static ENTRY: Entry = Entry {
 
 /// Who serves the keys of each place; the places are a prime number.
 pub(super) struct Maglev {
-    owners: Vec<BackendId>,
+    owners: Vec<u32>,
 }
+
+/// Nobody's place yet.
+const FREE: u32 = u32::MAX;
 
 impl Table for Maglev {
     /// Backends take turns; at its turn each takes the next free place of a sequence of its own.
@@ -44,29 +46,32 @@ impl Table for Maglev {
         let heaviest = members.iter().map(|member| u64::from(member.weight)).max().unwrap_or(1);
         let mut sequences: Vec<Sequence> =
             members.iter().map(|member| Sequence::new(member, size)).collect();
-        let mut owners: Vec<Option<BackendId>> = vec![None; size];
+        let mut owners = vec![FREE; size];
         // In every round the heaviest has a turn, the others in proportion, as in Envoy. By round,
         // then by name.
         let mut turns: BinaryHeap<Reverse<(u64, usize)>> =
             (0..members.len()).map(|index| Reverse((1, index))).collect();
         for _ in 0..size {
             let Some(Reverse((round, index))) = turns.pop() else { break };
-            let (sequence, member) = (&mut sequences[index], &members[index]);
+            let sequence = &mut sequences[index];
             let place = sequence.take_free(&owners);
-            owners[place] = Some(member.id);
-            let due = (sequence.taken * heaviest).div_ceil(u64::from(member.weight));
+            owners[place] = index as u32;
+            let due = (sequence.taken * heaviest).div_ceil(u64::from(members[index].weight));
             turns.push(Reverse((due.max(round + 1), index)));
         }
-        let owners = owners.into_iter().map(|owner| owner.expect("as many turns as places"));
-        Self { owners: owners.collect() }
+        Self { owners }
+    }
+
+    fn places(&self) -> usize {
+        self.owners.len()
     }
 
     fn locate(&self, key: u64) -> usize {
         (key % self.owners.len() as u64) as usize
     }
 
-    fn owners(&self) -> &[BackendId] {
-        &self.owners
+    fn owner(&self, place: usize) -> usize {
+        self.owners[place] as usize
     }
 }
 
@@ -90,11 +95,15 @@ impl Sequence {
         }
     }
 
-    fn take_free(&mut self, owners: &[Option<BackendId>]) -> usize {
+    fn take_free(&mut self, owners: &[u32]) -> usize {
         loop {
             let place = self.next;
-            self.next = (place + self.skip) % owners.len();
-            if owners[place].is_none() {
+            // Both are below the size: no division is needed.
+            self.next += self.skip;
+            if self.next >= owners.len() {
+                self.next -= owners.len();
+            }
+            if owners[place] == FREE {
                 self.taken += 1;
                 return place;
             }
@@ -111,6 +120,8 @@ fn next_prime(n: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use base::BackendId;
+
     use super::*;
 
     #[test]
@@ -143,10 +154,10 @@ mod tests {
 
     /// The fewest and the most places that one backend of each weight has.
     fn places(size: usize, weights: &[u32]) -> Vec<usize> {
-        let table = Maglev::build(size, &members(weights.iter().copied(), 0));
+        let members = members(weights.iter().copied(), 0);
         let mut counts = vec![0; weights.len()];
-        for owner in table.owners {
-            counts[owner.slot as usize] += 1;
+        for owner in Maglev::build(size, &members).owners {
+            counts[members[owner as usize].id.slot as usize] += 1;
         }
         counts
     }
@@ -191,7 +202,8 @@ mod tests {
             let after: Vec<Member> =
                 before.iter().filter(|m| m.id.slot as usize >= gone).copied().collect();
             let (old, new) = (Maglev::build(size, &before), Maglev::build(size, &after));
-            for (old, new) in old.owners.iter().zip(&new.owners) {
+            for (&old, &new) in old.owners.iter().zip(&new.owners) {
+                let (old, new) = (before[old as usize].id, after[new as usize].id);
                 all += usize::from(old != new);
                 needless += usize::from(old != new && old.slot as usize >= gone);
             }

@@ -183,3 +183,94 @@ impl Strategy for PeakEwma {
         Some(self.cost(now, candidates, index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::tests::ready_pool;
+
+    const fn strategy() -> PeakEwma {
+        PeakEwma {
+            decay: 10.0,
+            default_rtt: 0.030,
+            penalty: 5.0,
+            choices: 2,
+            scan_below: 0,
+            estimates: PerBackend::new(),
+        }
+    }
+
+    /// What one backend's cost is at some second, after what was seen of it before.
+    #[test]
+    fn the_estimate_follows_what_was_seen() {
+        use Seen::{Answer, Failure, Nothing};
+        let failure =
+            |seconds: f64| Failure { retry_after: Some(Duration::from_secs_f64(seconds)) };
+        let e = |x: f64| x.exp();
+        for (seen, at, expected) in [
+            (&[][..], 7.0, 0.030),
+            (&[(0.0, 0.1, Answer)], 0.0, 0.1),
+            (&[(0.0, 0.1, Answer)], 10.0, 0.1 * e(-1.0)), // unused, it fades
+            (&[(0.0, 0.1, Answer), (0.0, 0.3, Answer)], 0.0, 0.3), // a peak counts at once
+            (&[(0.0, 0.3, Answer), (0.0, 0.1, Answer)], 0.0, 0.3), // and is not forgotten at once
+            (&[(0.0, 0.3, Answer), (5.0, 0.1, Answer)], 5.0, 0.3 * e(-0.5) + 0.1 * (1.0 - e(-0.5))),
+            (&[(0.0, 0.001, Failure { retry_after: None })], 0.0, 5.0), // however fast
+            (&[(0.0, 8.0, Failure { retry_after: None })], 0.0, 8.0),
+            (&[(0.0, 0.001, failure(20.0))], 0.0, 20.0),
+            (&[(0.0, 0.001, failure(2.0))], 0.0, 5.0),
+            (&[(0.0, 0.001, failure(86_400.0))], 0.0, 300.0), // who asks for a day gets minutes
+            (&[(0.0, 0.2, Answer), (0.0, 0.1, Nothing)], 0.0, 0.2), // a client that left early
+            (&[(0.0, 0.2, Answer), (0.0, 0.7, Nothing)], 0.0, 0.7), // it took this long at least
+            (&[(0.0, 0.2, Nothing)], 0.0, 0.2),
+        ] {
+            let mut strategy = strategy();
+            let pool = ready_pool(&[(1, 0)]);
+            let (id, _) = pool.ready().next().expect("one");
+            strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+            for &(at, after, seen) in seen {
+                let after = Duration::from_secs_f64(after);
+                strategy.observed(Time::from_secs_f64(at), id, Observation { after, seen });
+            }
+            let candidates = pool.candidates().expect("one");
+            let cost = strategy.cost(Time::from_secs_f64(at), &candidates, 0);
+            assert!((cost - expected).abs() < 1e-9, "{seen:?} at {at}: {cost}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn the_cost_counts_what_is_in_flight_per_weight() {
+        let mut strategy = strategy();
+        let pool = ready_pool(&[(1, 0), (1, 3), (4, 3), (2, 0)]);
+        strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+        let candidates = pool.candidates().expect("four");
+        for (index, expected) in [0.030, 0.120, 0.030, 0.015].into_iter().enumerate() {
+            let cost = strategy.cost(Time::ZERO, &candidates, index);
+            assert!((cost - expected).abs() < 1e-12, "{index}: {cost}");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_into_service_begins_anew() {
+        let mut strategy = strategy();
+        let mut pool = ready_pool(&[(1, 0), (1, 0)]);
+        let ids: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
+        strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+        let failed = Seen::Failure { retry_after: None };
+        let failed = Observation { after: Duration::ZERO, seen: failed };
+        for &id in &ids {
+            strategy.observed(Time::ZERO, id, failed);
+        }
+        pool.set_draining(ids[0], true);
+        pool.settle(Time::ZERO, ids[0], "x");
+        pool.refresh();
+        strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+        strategy.observed(Time::ZERO, ids[0], failed);
+        pool.set_draining(ids[0], false);
+        pool.settle(Time::ZERO, ids[0], "x");
+        pool.refresh();
+        strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+        let candidates = pool.candidates().expect("two");
+        let costs = [0, 1].map(|i| strategy.cost(Time::ZERO, &candidates, i));
+        assert_eq!(costs, [0.030, 5.0], "the other keeps its history");
+    }
+}

@@ -8,11 +8,16 @@ pub struct PerBackend<T>(Vec<Option<(u32, T)>>);
 
 impl<T> Default for PerBackend<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self::new()
     }
 }
 
 impl<T> PerBackend<T> {
+    /// Without any value.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     /// The value of this backend.
     pub fn get(&self, id: BackendId) -> Option<&T> {
         match self.0.get(id.slot as usize) {

@@ -3,6 +3,8 @@
 //! balance: Introducing Prequal, NSDI 2024, arXiv 2312.10172). It must not wait for an answer.
 
 mod entries;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::borrow::Cow;

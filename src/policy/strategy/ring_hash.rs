@@ -1,7 +1,6 @@
 //! Ring hash (Karger et al., STOC 1997), laid out as ketama does: every backend has many points on
 //! a ring, and a key belongs to the next one. It must not look at load, unless bounded.
 
-use base::BackendId;
 use base::rng::mix;
 
 use super::hashed::{KEY, Member, Table, Tabled};
@@ -29,7 +28,7 @@ pub static ENTRY: Entry = Entry {
     build: |parameters| Box::new(Tabled::<Ring>::new(integer(parameters, "points"), parameters)),
 };
 
-/// The most points of a ring (24 MB, and about 100 ms to make), unless there are more backends.
+/// The most points of a ring (8 MB, and about 100 ms to make), unless there are more backends.
 /// Above it everyone's are halved until they fit.
 const MAX_POINTS: u64 = 1 << 20;
 
@@ -39,13 +38,18 @@ const MAX_POINTS: u64 = 1 << 20;
 /// who else is there moves none of them. (Envoy fits the number to the smallest weight and the size
 /// of the ring; there a backend that comes changes everybody's.)
 pub(super) struct Ring {
+    /// The upper half of a point is its place on the ring, the lower half its owner: so one sort
+    /// orders both, and a tie goes by name.
     points: Vec<u64>,
-    owners: Vec<BackendId>,
-    /// Where the points of each equal stretch of the ring begin: a search starts among one or two.
+    /// Where the points of each equal stretch of the ring begin: a search has some four to look at,
+    /// which share a line of the cache.
     starts: Vec<u32>,
     /// 64 less the logarithm of how many stretches there are.
     shift: u32,
 }
+
+/// The place on the ring.
+const PLACE: u64 = !0 << 32;
 
 impl Table for Ring {
     fn build(size: usize, members: &[Member]) -> Self {
@@ -53,16 +57,14 @@ impl Table for Ring {
         let total: u64 = members.iter().map(wanted).sum();
         // Halved, because the first half of a backend's points is then where it was.
         let halvings = (0..u64::BITS).find(|&n| total >> n <= MAX_POINTS).unwrap_or(0);
-        let mut ring: Vec<(u64, BackendId)> = Vec::with_capacity((total >> halvings) as usize);
-        for member in members {
-            let points = 0..(wanted(member) >> halvings).max(1);
-            ring.extend(points.map(|point| (mix(member.seed, point), member.id)));
+        let mut points = Vec::with_capacity((total >> halvings) as usize + members.len());
+        for (owner, member) in (0_u64..).zip(members) {
+            let own = 0..(wanted(member) >> halvings).max(1);
+            points.extend(own.map(|point| mix(member.seed, point) & PLACE | owner));
         }
-        // Stable, so that of two points at one place that of the first member stays first.
-        ring.sort_by_key(|&(point, _)| point);
-        let (points, owners): (Vec<u64>, Vec<BackendId>) = ring.into_iter().unzip();
+        points.sort_unstable();
 
-        let bits = points.len().next_power_of_two().ilog2().max(1);
+        let bits = (points.len() / 4).next_power_of_two().ilog2().max(1);
         let shift = u64::BITS - bits;
         let mut starts = vec![0_u32; (1 << bits) + 1];
         for point in &points {
@@ -71,24 +73,31 @@ impl Table for Ring {
         for stretch in 1..starts.len() {
             starts[stretch] += starts[stretch - 1];
         }
-        Self { points, owners, starts, shift }
+        Self { points, starts, shift }
+    }
+
+    fn places(&self) -> usize {
+        self.points.len()
     }
 
     /// The first point at or after the key; after the last one comes the first.
     fn locate(&self, key: u64) -> usize {
+        let key = key & PLACE;
         let stretch = (key >> self.shift) as usize;
         let (from, to) = (self.starts[stretch] as usize, self.starts[stretch + 1] as usize);
         let place = from + self.points[from..to].partition_point(|&point| point < key);
         if place == self.points.len() { 0 } else { place }
     }
 
-    fn owners(&self) -> &[BackendId] {
-        &self.owners
+    fn owner(&self, place: usize) -> usize {
+        (self.points[place] & !PLACE) as usize
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use base::BackendId;
+
     use super::*;
 
     fn ring(size: usize, weights: &[u32], names: usize) -> Ring {
@@ -103,9 +112,10 @@ mod tests {
     /// Each backend's part of the ring, by the distances between its points and those before them.
     fn shares(ring: &Ring, n: usize) -> Vec<f64> {
         let mut shares = vec![0.0; n];
-        let mut before = *ring.points.last().expect("some");
-        for (&point, owner) in ring.points.iter().zip(&ring.owners) {
-            shares[owner.slot as usize] += point.wrapping_sub(before) as f64 / 2_f64.powi(64);
+        let mut before = ring.points.last().expect("some") & PLACE;
+        for place in 0..ring.places() {
+            let point = ring.points[place] & PLACE;
+            shares[ring.owner(place)] += point.wrapping_sub(before) as f64 / 2_f64.powi(64);
             before = point;
         }
         shares
@@ -118,9 +128,11 @@ mod tests {
             assert_eq!(ring.points.len(), size * n);
             assert!(ring.points.is_sorted());
             let keys = (0..2_000_u64).map(|i| mix(i, 1));
-            let edges = ring.points.iter().flat_map(|&p| [p.wrapping_sub(1), p, p.wrapping_add(1)]);
+            let edges = ring.points.iter().map(|&point| point & PLACE);
+            let edges = edges.flat_map(|p| [p.wrapping_sub(1), p, p.wrapping_add(1 << 32)]);
             for key in keys.chain(edges).chain([0, u64::MAX]) {
-                let next = ring.points.iter().position(|&point| point >= key).unwrap_or(0);
+                let is_next = |&point: &u64| point >> 32 >= key >> 32;
+                let next = ring.points.iter().position(is_next).unwrap_or(0);
                 assert_eq!(ring.locate(key), next, "{size} {n} {key}");
             }
         }
@@ -159,8 +171,8 @@ mod tests {
     fn points_follow_the_weights_up_to_the_limit() {
         let count = |size, weights: &[u32]| {
             let ring = ring(size, weights, 0);
-            let mine = |slot| ring.owners.iter().filter(|id| id.slot == slot).count();
-            (0..weights.len() as u32).map(mine).collect::<Vec<usize>>()
+            let mine = |index| (0..ring.places()).filter(|&p| ring.owner(p) == index).count();
+            (0..weights.len()).map(mine).collect::<Vec<usize>>()
         };
         assert_eq!(count(160, &[1, 2, 5]), [160, 320, 800]);
         // 160 · 65,537 is ten times the limit: all are halved four times, and nobody has none.

@@ -81,3 +81,61 @@ impl Strategy for Sticky {
         Some(if pinned { -1.0 } else { load_per_weight(candidates, index) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::tests::ready_pool;
+    use base::RequestId;
+
+    #[test]
+    fn a_cookie_is_followed_where_it_leads_to_somebody() {
+        let mut pool = ready_pool(&[(1, 9), (1, 0), (1, 0)]);
+        let ids: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
+        let mut strategy = Sticky { pins: Vec::new(), listed: PerBackend::default() };
+        let mut rng = Rng::from_seed(1);
+        let mut picks = |strategy: &mut Sticky, pool: &Pool, pin, tried: &[BackendId]| {
+            let request = RequestMeta { pin, ..RequestMeta::new(RequestId(0), true) };
+            let mut scratch = Vec::new();
+            let candidates =
+                pool.candidates_but(tried, false, &mut scratch).expect("there are some");
+            let mut picks: Vec<u32> = (0..50)
+                .map(|_| strategy.pick(Time::ZERO, &request, &candidates, &mut rng).slot)
+                .collect();
+            picks.sort_unstable();
+            picks.dedup();
+            picks
+        };
+        strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+        for slot in 0..3 {
+            let pin = Some(pin_of(&format!("b-{slot}")));
+            assert_eq!(picks(&mut strategy, &pool, pin, &[]), [slot], "however busy");
+        }
+        for pin in [None, Some(pin_of("b-9")), Some(0), Some(u64::MAX)] {
+            assert_eq!(picks(&mut strategy, &pool, pin, &[]), [1, 2], "never the busiest");
+        }
+        let pin = Some(pin_of("b-1"));
+        assert_eq!(picks(&mut strategy, &pool, pin, &ids[1..2]), [2], "tried: the better of two");
+
+        pool.set_draining(ids[1], true);
+        pool.settle(Time::ZERO, ids[1], "x");
+        pool.refresh();
+        strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+        assert_eq!(picks(&mut strategy, &pool, pin, &[]), [2], "out of service");
+        let listed = strategy.pins.clone();
+        pool.set_draining(ids[1], false);
+        pool.settle(Time::ZERO, ids[1], "x");
+        pool.refresh();
+        strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+        assert_eq!(strategy.pins, listed, "nobody is new");
+        assert_eq!(picks(&mut strategy, &pool, pin, &[]), [1], "and back");
+
+        // The name of a new backend in the old one's slot leads to it.
+        pool.remove(ids[1]);
+        pool.add(Time::ZERO, "b-1".into(), 1, None);
+        pool.refresh();
+        strategy.pool_changed(&pool, &mut Rng::from_seed(1));
+        assert_eq!(picks(&mut strategy, &pool, pin, &[]), [1]);
+        assert_eq!(strategy.pins.len(), 3, "who is gone is forgotten");
+    }
+}

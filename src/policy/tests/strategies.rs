@@ -8,8 +8,8 @@ mod support;
 
 use base::{BackendId, RequestMeta, Rng};
 use policy::{
-    Candidates, Choice, Command, End, Entry, Next, ParameterValue, Pool, RetrySettings, Settings,
-    Strategy,
+    Balancer, Candidates, Choice, Command, End, Entry, Next, ParameterValue, Pool, RetrySettings,
+    Settings, Strategy, Verdict,
 };
 use proptest::prelude::{ProptestConfig, prop, prop_assert, proptest};
 use support::*;
@@ -221,9 +221,18 @@ static BEGINS_AT_THE_FIRST: Entry = Entry {
 
 /// χ² of the first picks of 1,000 balancers over ten backends, at their start or after a backend
 /// came and went; nine degrees of freedom put 99.99 % below 33.7.
-fn chi_square_of_first_picks(choice: &Choice, after_a_change: bool) -> f64 {
+fn chi_square_of_first_picks(choice: &Choice, after_a_change: bool, keyed: bool) -> f64 {
     let mut counts = [0_u32; 10];
     for k in 0..1_000 {
+        // Who hashes sends each client to a backend of its own, if they have keys at all.
+        let key = keyed.then(|| base::rng::mix(k, 3));
+        let send = |balancer: &mut Balancer, now, id| {
+            let request = RequestMeta { key, ..request(id, true) };
+            match balancer.handle_request(now, request) {
+                Verdict::Send(attempt) => attempt,
+                other => panic!("request {id} is not sent: {other:?}"),
+            }
+        };
         let (mut balancer, ids) = balancer(Settings::plain(choice.clone()), k, &[1; 10]);
         if after_a_change {
             send(&mut balancer, at(0), 0);
@@ -239,12 +248,13 @@ fn chi_square_of_first_picks(choice: &Choice, after_a_change: bool) -> f64 {
 
 #[test]
 fn first_picks_of_many_balancers_are_spread() {
-    for after_a_change in [false, true] {
-        let wrong = chi_square_of_first_picks(&choose_own(&BEGINS_AT_THE_FIRST), after_a_change);
+    let chi_square = chi_square_of_first_picks;
+    for (after_a_change, keyed) in [(false, false), (false, true), (true, false), (true, true)] {
+        let wrong = chi_square(&choose_own(&BEGINS_AT_THE_FIRST), after_a_change, keyed);
         assert!(wrong > 33.7, "{wrong}");
         for strategy in strategies() {
-            let chi_square = chi_square_of_first_picks(&choose(strategy, &[]), after_a_change);
-            assert!(chi_square < 33.7, "{strategy} {after_a_change}: {chi_square}");
+            let spread = chi_square(&choose(strategy, &[]), after_a_change, keyed);
+            assert!(spread < 33.7, "{strategy} {after_a_change} {keyed}: {spread}");
         }
     }
 }

@@ -82,8 +82,8 @@ impl Answer {
 /// The answers, one a backend, the oldest first.
 #[derive(Debug)]
 pub(super) struct Entries {
-    answers: Vec<Answer>,
-    limit: usize,
+    pub(super) answers: Vec<Answer>,
+    pub(super) limit: usize,
     /// Whose turn it is to be removed.
     worst_next: bool,
 }

@@ -2,6 +2,7 @@
 //! It must not check anything.
 
 pub mod keys;
+pub mod queues;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,0 +1,114 @@
+//! What one pick costs, its attempt's head and end included: every strategy over 10, 100 and 1,000
+//! backends, with as many requests in flight as there are backends.
+//! It must not judge: the figures belong in reports/benchmarks.md, with the machine's description.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use base::{AttemptId, Clock, RequestId, RequestMeta, Rng, Time};
+use policy::{
+    Balancer, Command, End, Head, Load, Next, Output, ProbeResult, Registry, Settings, Verdict,
+};
+
+const ROUNDS: usize = 5;
+/// Requests of a round.
+const REQUESTS: u64 = 200_000;
+
+/// A balancer in the middle of its work.
+struct Bench {
+    balancer: Balancer,
+    in_flight: VecDeque<AttemptId>,
+    requests: u64,
+}
+
+impl Bench {
+    fn new(settings: Settings, backends: usize) -> Self {
+        let mut balancer = Balancer::new(settings, &Rng::from_seed(1));
+        for i in 0..backends {
+            let command = Command::Add { name: format!("b-{i}"), weight: 1 };
+            balancer.handle_command(Time::ZERO, command).expect("name and weight are good");
+        }
+        let mut bench = Self { balancer, in_flight: VecDeque::new(), requests: 0 };
+        for _ in 0..backends {
+            bench.begin();
+        }
+        bench
+    }
+
+    /// A request every 10 µs, each with a key of its own.
+    fn begin(&mut self) {
+        let id = self.requests;
+        self.requests += 1;
+        let key = Some(base::rng::mix(id, 1));
+        let request = RequestMeta { key, ..RequestMeta::new(RequestId(id), true) };
+        match self.balancer.handle_request(Time::from_nanos(id * 10_000), request) {
+            Verdict::Send(attempt) => self.in_flight.push_back(attempt.id),
+            other => unreachable!("every backend is ready: {other:?}"),
+        }
+        self.drain();
+    }
+
+    fn end(&mut self) {
+        let now = Time::from_nanos(self.requests * 10_000);
+        let attempt = self.in_flight.pop_front().expect("as many as backends");
+        let head = Head::Status { status: 200, replayable: true, retry_after: None };
+        assert_eq!(self.balancer.handle_head(now, attempt, head), Next::Deliver);
+        self.balancer.handle_end(now, attempt, End::Complete);
+    }
+
+    /// Probes are answered at once.
+    fn drain(&mut self) {
+        let now = Time::from_nanos(self.requests * 10_000);
+        while let Some(output) = self.balancer.poll_output() {
+            match output {
+                Output::Probe(probe) => {
+                    let load = Load { in_flight: 1, latency: std::time::Duration::from_millis(1) };
+                    let after = std::time::Duration::from_micros(200);
+                    let answer = ProbeResult::Status { status: 200, after, load: Some(load) };
+                    self.balancer.handle_probe(now, probe.id, answer);
+                }
+                Output::Build(work) => self.balancer.handle_built(now, work.run()),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn main() {
+    println!("{:<18} {:>9} {:>9} {:>9}   ns a request, median of {ROUNDS}", "", 10, 100, 1_000);
+    let registry = Registry::standard();
+    // Rounds in turns: what disturbs the machine for a while disturbs all alike.
+    let mut figures: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
+    let mut benches: Vec<(usize, usize, Bench)> = Vec::new();
+    for (place, entry) in registry.entries().iter().enumerate() {
+        for backends in [10, 100, 1_000] {
+            let choice = entry.choose(&BTreeMap::new()).expect("defaults are valid");
+            benches.push((place, backends, Bench::new(Settings::plain(choice), backends)));
+        }
+    }
+    let clock = Clock::start();
+    for _ in 0..ROUNDS {
+        for (place, backends, bench) in &mut benches {
+            let began = clock.now();
+            for _ in 0..REQUESTS {
+                bench.end();
+                bench.begin();
+            }
+            let took = clock.now().since(began).as_nanos() as f64 / REQUESTS as f64;
+            figures.entry((*place, *backends)).or_default().push(took);
+        }
+    }
+    for (place, entry) in registry.entries().iter().enumerate() {
+        let figure = |backends| {
+            let mut rounds = figures[&(place, backends)].clone();
+            rounds.sort_by(f64::total_cmp);
+            rounds[ROUNDS / 2]
+        };
+        println!(
+            "{:<18} {:>9.0} {:>9.0} {:>9.0}",
+            entry.name,
+            figure(10),
+            figure(100),
+            figure(1_000)
+        );
+    }
+}
