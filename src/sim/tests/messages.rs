@@ -14,8 +14,8 @@ use std::time::Duration;
 use base::{BackendId, FailureKind, Outcome, RequestMeta, Rng, Time};
 use policy::strategy::{LoadProbe, LoadReport};
 use policy::{
-    Candidates, CheckKind, Entry, KeySource, LimitSettings, ParameterValue, QueueSettings,
-    Registry, Strategy,
+    Candidates, CheckKind, Entry, KeySource, KeyedRate, LimitSettings, ParameterValue,
+    QueueSettings, Rate, RateSettings, Registry, Strategy,
 };
 use record::{Exchange, TrialRecord};
 use scenario::Trial;
@@ -177,6 +177,87 @@ fn a_probe_for_the_load_goes_over_the_network_and_brings_it_back() {
     let hung = of(0, 2150, 2950);
     assert_eq!(hung.len(), 40);
     assert!(hung.iter().all(Option::is_none), "{hung:?}");
+}
+
+#[test]
+fn a_retry_comes_after_its_backoff() {
+    let trial = |backoff| {
+        let mut trial = with_retry(regular("round_robin", 2, 10), 2);
+        let retry = trial.variant.proxy.settings.retry.as_mut().expect("just set");
+        (retry.backoff, retry.budget) = (backoff, 1.0);
+        trial.variant.load.shape.warmup = Duration::ZERO;
+        trial.variant.faults = vec![fault(0, 60_000, &[0], FaultKind::Reset)];
+        trial
+    };
+    let retried = |backoff| -> Vec<Duration> {
+        let record = play(&trial(backoff));
+        assert!(record.requests().iter().all(|e| e.outcome == Outcome::Ok && e.backend == Some(1)));
+        assert_eq!(record.counts().attempts, record.counts().retries.map(|n| n + 1000));
+        ends(&record).into_iter().map(|end| end.0).filter(|&after| after != ms(5)).collect()
+    };
+    // Refused at once and served in 5 ms elsewhere, a retry without a backoff looks like nothing.
+    assert_eq!(retried(Duration::ZERO), vec![]);
+    // Uniform between 0 and 40 ms: half of them are late by more than 20 ms.
+    let late = retried(ms(40));
+    assert!((480..=1000).contains(&late.len()), "{}", late.len());
+    assert!(late.iter().all(|&after| after > ms(5) && after < ms(60)), "{late:?}");
+    let half = count(&late, |&after| after > ms(25)) as f64 / late.len() as f64;
+    assert!((0.4..=0.6).contains(&half), "{half}");
+}
+
+#[test]
+fn who_leaves_during_a_backoff_is_sent_nowhere() {
+    let mut trial = with_retry(regular("round_robin", 2, 10), 2);
+    let retry = trial.variant.proxy.settings.retry.as_mut().expect("just set");
+    (retry.backoff, retry.max_backoff, retry.budget) = (ms(1000), ms(1000), 1.0);
+    trial.variant.load.timeout = ms(100);
+    trial.variant.load.shape.warmup = Duration::ZERO;
+    trial.variant.faults = vec![fault(0, 60_000, &[0], FaultKind::Reset)];
+    let record = play(&trial);
+    let ends = ends(&record);
+    let lost = count(&ends, |&end| end == (ms(100), Outcome::Failed(FailureKind::Timeout), None));
+    // Nine in ten of every second request.
+    assert!((400..=500).contains(&lost), "{lost}");
+    let served = count(&ends, |end| end.1 == Outcome::Ok);
+    assert_eq!(served + lost, 1000);
+    let sent: u64 = record.backends().iter().map(|backend| backend.requests).sum();
+    // Each of those that lost one to the first backend, and few that left while they were served.
+    let first = record.backends()[0].requests;
+    assert!(
+        (served as u64..served as u64 + 30).contains(&(sent - first)),
+        "{sent} {first} {served}"
+    );
+}
+
+#[test]
+fn what_the_rate_does_not_allow_gets_a_429() {
+    let mut trial = regular("random", 1, 10);
+    trial.variant.load.shape.warmup = Duration::ZERO;
+    let each = Rate { rate: 50.0, burst: 10 };
+    let limited = |trial: &Trial, rate: RateSettings| {
+        let mut trial = trial.clone();
+        trial.variant.proxy.settings.limits =
+            Some(LimitSettings { rate, ..LimitSettings::default() });
+        let record = play(&trial);
+        let ends = ends(&record);
+        let refused = count(&ends, |&end| end == (Duration::ZERO, Outcome::Rejected, Some(429)));
+        assert_eq!(count(&ends, |end| end.1 == Outcome::Ok) + refused, 1000);
+        assert_eq!(record.backends()[0].requests, 1000 - refused as u64, "none of them was sent");
+        refused
+    };
+    // 10 at once and 50 a second for 10 s, of 100 a second.
+    let global = RateSettings { global: Some(each), keyed: None };
+    assert!((488..=491).contains(&limited(&trial, global)));
+    let by = |source| {
+        let key = KeySource::parse(source).expect(source);
+        RateSettings { global: None, keyed: Some(KeyedRate { key, each, keys: 1000 }) }
+    };
+    // All come from one address; of two keys alike, each has just what it is allowed; without the
+    // field all share one bucket.
+    assert!((488..=491).contains(&limited(&trial, by("address"))));
+    assert!((488..=491).contains(&limited(&trial, by("header:x-lab-key"))));
+    trial.variant.load.keys = Some(KeyShape { count: 2, zipf: 0.0 });
+    assert!(limited(&trial, by("header:x-lab-key")) < 60);
 }
 
 #[test]
