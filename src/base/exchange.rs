@@ -38,6 +38,9 @@ pub struct RequestMeta {
     pub id: RequestId,
     /// Whether sending it twice has the effect of sending it once (RFC 9110 §9.2.2).
     pub idempotent: bool,
+    /// Whether the shell can send it from its beginning at any time: it has no body, or all of it
+    /// is at hand.
+    pub replayable: bool,
     /// The hash of the key that the strategy asked for (header, cookie, address, path), if any.
     pub key: Option<u64>,
     /// The hash of the key that the rate limit asked for, if any.
@@ -47,9 +50,9 @@ pub struct RequestMeta {
 }
 
 impl RequestMeta {
-    /// A request of which nothing else is known.
+    /// A request of which nothing else is known; it is not taken to be replayable.
     pub const fn new(id: RequestId, idempotent: bool) -> Self {
-        Self { id, idempotent, key: None, limit_key: None, pin: None }
+        Self { id, idempotent, replayable: false, key: None, limit_key: None, pin: None }
     }
 }
 

@@ -10,6 +10,8 @@ use base::{Key, Time};
 pub(crate) enum Alarm {
     /// The backoff of this request is over.
     Resume(Key),
+    /// This attempt is slow if it has no head yet.
+    Hedge(Key),
 }
 
 /// Alarms by their time. Nobody takes one back: whoever hears it looks whether it still means

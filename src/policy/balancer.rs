@@ -7,6 +7,7 @@
 mod change;
 mod consult;
 mod ejection;
+mod hedging;
 mod requests;
 mod retrying;
 mod rules;
@@ -22,7 +23,9 @@ use self::requests::{Request, Running, Stage, seen};
 use self::upkeep::{Upkeep, valid_weight};
 use crate::adaptive::Adaptive;
 use crate::alarms::{Alarm, Alarms};
+use crate::counts::Counts;
 use crate::event::EventKind;
+use crate::hedge::Hedger;
 use crate::index::Index;
 use crate::message::{Command, CommandError, End, Head, Next, Output, ProbeResult};
 use crate::pool::{Candidate, Pool};
@@ -56,7 +59,8 @@ pub struct Balancer {
     secret: u64,
     budget: Budget,
     denials: Denials,
-    retries: u64,
+    counts: Counts,
+    hedger: Option<Hedger>,
     /// What a retry may pick from, kept for its memory.
     scratch: Vec<Candidate>,
     /// Drained by the shell after every call; a call adds at most a few a backend.
@@ -89,7 +93,8 @@ impl Balancer {
             secret,
             budget: Budget::new(),
             denials: Denials::default(),
-            retries: 0,
+            counts: Counts::default(),
+            hedger: settings.hedging.clone().map(Hedger::new),
             scratch: Vec::new(),
             outputs: VecDeque::new(),
             settings,
@@ -113,7 +118,7 @@ impl Balancer {
         };
         running.failed = failed;
         running.answered = seen(&head) == Seen::Answer;
-        let (request, backend, began) = (running.request, running.backend, running.began);
+        let (backend, began) = (running.backend, running.began);
         if failed {
             self.pool.attempt_failed(backend);
         }
@@ -128,10 +133,7 @@ impl Balancer {
             Head::Failed { error, .. } => self.note_failed_connect(now, backend, began, error),
         }
         self.judge_head(now, backend, began, &head);
-        self.try_again(now, request, backend, &head).unwrap_or(match head {
-            Head::Status { .. } => Next::Deliver,
-            Head::Failed { .. } => Next::GiveUp,
-        })
+        self.after_head(now, Key::unpack(attempt.0), &head)
     }
 
     /// An attempt is over; its in-flight count falls here. Exactly once per attempt.
@@ -149,6 +151,7 @@ impl Balancer {
         self.conclude(now, &running, broke);
         let request = self.requests.get_mut(running.request).expect("kept while attempts run");
         request.running -= 1;
+        request.cease(Key::unpack(attempt.0));
         if running.answered
             && end == End::Complete
             && let Some(adaptive) = &mut self.adaptive
@@ -158,6 +161,7 @@ impl Balancer {
         if request.running == 0 && request.stage == Stage::Sent {
             self.requests.remove(running.request);
         }
+        self.drop_void_alarms();
         self.serve_waiting(now);
     }
 
@@ -218,6 +222,7 @@ impl Balancer {
         self.report_denials(now);
         while let Some(alarm) = self.alarms.pop_due(now) {
             match alarm {
+                Alarm::Hedge(attempt) => self.hedge(now, attempt),
                 Alarm::Resume(request) => self.resume(now, request),
             }
         }
@@ -251,9 +256,19 @@ impl Balancer {
         self.queue.len()
     }
 
+    /// What it has done with requests so far.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The adaptive limit on the requests in flight as it was last, where it is on.
+    pub fn in_flight_limit(&self) -> Option<u32> {
+        self.adaptive.as_ref().map(Adaptive::current)
+    }
+
     /// Retries granted so far.
     pub const fn retries(&self) -> u64 {
-        self.retries
+        self.counts.retries
     }
 
     /// Requests that are not over: those with an attempt that has not ended, and those that wait.

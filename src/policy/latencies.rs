@@ -48,6 +48,13 @@ impl Latencies {
     pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
         quantile(self.total, self.counts.iter().map(|&count| u64::from(count)), share)
     }
+
+    /// The same of what `self` and `other` recorded together.
+    pub(crate) fn quantile_with(&self, other: &Self, share: f64) -> Option<Duration> {
+        let counts = self.counts.iter().zip(&other.counts);
+        let both = counts.map(|(&a, &b)| u64::from(a) + u64::from(b));
+        quantile(self.total + other.total, both, share)
+    }
 }
 
 fn quantile(total: u64, counts: impl Iterator<Item = u64>, share: f64) -> Option<Duration> {
@@ -105,13 +112,18 @@ mod tests {
             lengths in prop::collection::vec(1_024..1_000_000_000_000_u64, 1..100),
             share in 0.0..=1.0_f64,
         ) {
-            let mut latencies = Latencies::new();
-            lengths.iter().for_each(|&ns| latencies.record(Duration::from_nanos(ns)));
+            let (mut all, mut even, mut odd) =
+                (Latencies::new(), Latencies::new(), Latencies::new());
+            for ns in &lengths {
+                all.record(Duration::from_nanos(*ns));
+                if ns % 2 == 0 { &mut even } else { &mut odd }.record(Duration::from_nanos(*ns));
+            }
+            prop_assert_eq!(even.quantile_with(&odd, share), all.quantile(share));
             let mut sorted = lengths;
             sorted.sort_unstable();
             let rank = ((share * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len());
             let truth = sorted[rank - 1] as f64;
-            let told = nanos(latencies.quantile(share).expect("not empty")) as f64;
+            let told = nanos(all.quantile(share).expect("not empty")) as f64;
             prop_assert!(truth < told && told <= truth * (1.0 + 1.0 / 32.0) + 1.0, "{truth} {told}");
         }
     }

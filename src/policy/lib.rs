@@ -7,8 +7,10 @@ mod adaptive;
 mod alarms;
 pub mod balancer;
 mod chain;
+mod counts;
 pub mod event;
 mod health;
+mod hedge;
 mod index;
 mod latencies;
 pub mod message;
@@ -25,6 +27,7 @@ mod timers;
 mod work;
 
 pub use balancer::Balancer;
+pub use counts::Counts;
 pub use event::{Event, EventKind};
 pub use message::{
     Attempt, Command, CommandError, End, Head, Load, Next, Output, Probe, ProbeKind, ProbeResult,

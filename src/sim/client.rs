@@ -136,7 +136,8 @@ impl Client {
         };
         let [key_hash, limit_key] = self.known_by.map(hash);
         let plain = RequestMeta::new(Self::id(key), self.idempotent);
-        RequestMeta { key: key_hash, limit_key, ..plain }
+        // Simulated requests have no body that could not be sent again.
+        RequestMeta { replayable: true, key: key_hash, limit_key, ..plain }
     }
 
     /// What a request is called where it is spoken of. The id is its key here, so that it is found

@@ -9,6 +9,7 @@ use super::Balancer;
 use super::requests::Stage;
 use crate::adaptive::Adaptive;
 use crate::event::EventKind;
+use crate::hedge::Hedger;
 use crate::rate::Limiter;
 use crate::settings::{Choice, LimitSettings, Settings};
 
@@ -24,7 +25,7 @@ impl Balancer {
             self.change_strategy(now, new.strategy.clone());
         }
         self.change_upkeep(now, &new);
-        let Settings { limits, queue, timeout, .. } = &new;
+        let Settings { hedging, limits, queue, timeout, .. } = &new;
         self.change_rates(limits.as_ref());
         let measured = |limits: Option<&LimitSettings>| limits.and_then(|l| l.adaptive.clone());
         if measured(limits.as_ref()) != measured(self.settings.limits.as_ref()) {
@@ -32,6 +33,10 @@ impl Balancer {
         }
         self.pool.set_most_in_flight(limits.as_ref().and_then(|limits| limits.max_in_flight));
         self.queue.set(queue.clone());
+        match (&mut self.hedger, hedging) {
+            (Some(hedger), Some(new)) => hedger.set(new.clone()),
+            (hedger, new) => *hedger = new.clone().map(Hedger::new),
+        }
         if let Some(total) = timeout.total {
             self.hasten_waiting(total);
         }

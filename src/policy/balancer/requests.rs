@@ -24,8 +24,32 @@ pub(super) struct Request {
     pub(super) number: u32,
     /// Of them not ended.
     pub(super) running: u32,
-    /// Where attempts have failed; empty (and no allocation) until one does.
+    /// The attempts whose heads may still decide: one, or two when one is a hedge.
+    pub(super) awaited: [Option<Key>; 2],
+    /// It has had its hedge.
+    pub(super) hedged: bool,
+    /// Where it has been, as far as a further attempt must know; empty (and no allocation) until
+    /// one is thought of.
     pub(super) tried: Vec<BackendId>,
+}
+
+impl Request {
+    /// It has been at this backend.
+    pub(super) fn remember(&mut self, backend: BackendId) {
+        if !self.tried.contains(&backend) {
+            self.tried.push(backend);
+        }
+    }
+
+    /// This attempt decides nothing any more; whether another one may.
+    pub(super) fn cease(&mut self, attempt: Key) -> bool {
+        for place in &mut self.awaited {
+            if *place == Some(attempt) {
+                *place = None;
+            }
+        }
+        self.awaited != [None; 2]
+    }
 }
 
 /// How far a request is.
@@ -52,6 +76,8 @@ pub(super) struct Running {
     pub(super) headed: bool,
     /// Its head was no failure.
     pub(super) answered: bool,
+    /// Another attempt of its request was faster.
+    pub(super) lost: bool,
     /// It has been counted as a failure of its backend.
     pub(super) failed: bool,
 }
@@ -60,7 +86,7 @@ impl Balancer {
     /// A request arrived.
     pub fn handle_request(&mut self, now: Time, request: RequestMeta) -> Verdict {
         let quota = match self.rates.as_mut().map(|rates| rates.admit(now, request.limit_key)) {
-            Some(Err(quota)) => return Verdict::Reject(Reject::RateLimited(quota)),
+            Some(Err(quota)) => return self.reject(Reject::RateLimited(quota)),
             Some(Ok(quota)) => quota,
             None => None,
         };
@@ -70,7 +96,7 @@ impl Balancer {
         if let (Some(why), false) = (obstacle, self.queue.has_place()) {
             // With a queue the reason is that it is full, whatever it is that they all wait for.
             let why = if self.settings.queue.is_some() { Reject::QueueFull } else { why };
-            return Verdict::Reject(why);
+            return self.reject(why);
         }
         let id = request.id;
         let key = self.requests.insert(Request {
@@ -81,6 +107,8 @@ impl Balancer {
             quota,
             number: 0,
             running: 0,
+            awaited: [None; 2],
+            hedged: false,
             tried: Vec::new(),
         });
         if obstacle.is_some() {
@@ -88,6 +116,11 @@ impl Balancer {
             return Verdict::Wait(id);
         }
         Verdict::Send(self.send_first(now, key))
+    }
+
+    const fn reject(&mut self, why: Reject) -> Verdict {
+        self.counts.reject(why);
+        Verdict::Reject(why)
     }
 
     /// What is in the way of the next request in turn, if anything is.
@@ -106,7 +139,7 @@ impl Balancer {
 
     /// The first attempt of a request that nothing is in the way of.
     pub(super) fn send_first(&mut self, now: Time, key: Key) -> Attempt {
-        if self.settings.retry.is_some() {
+        if self.settings.retry.is_some() || self.hedger.is_some() {
             self.budget.count_request(now);
         }
         let request = self.requests.get_mut(key).expect("it has not been sent");
@@ -137,8 +170,13 @@ impl Balancer {
             began: now,
             headed: false,
             answered: false,
+            lost: false,
             failed: false,
         });
+        let place = request.awaited.iter_mut().find(|place| place.is_none());
+        *place.expect("a third attempt comes after the end of one before") = Some(attempt);
+        self.arm_hedge(now, key, attempt);
+        let request = self.requests.get(key).expect("found above");
         let timeout = &self.settings.timeout;
         let body_by = request.total_by;
         let head_within = timeout.attempt.unwrap_or(Duration::MAX);

@@ -32,13 +32,14 @@ impl Balancer {
         {
             return None;
         }
-        request.tried.push(failed_at);
+        request.remember(failed_at);
         self.refresh();
         let settings = self.settings.retry.as_ref()?;
         let request = self.requests.get_mut(key).expect("kept while attempts run");
         let untried = matches!(head, Head::Status { retry_after: Some(_), .. });
         let candidates = self.pool.candidates_but(&request.tried, untried, &mut self.scratch)?;
-        let wait = backoff_before(settings, request.number, &mut self.backoff_rng);
+        let before = request.number - u32::from(request.hedged);
+        let wait = backoff_before(settings, before, &mut self.backoff_rng);
         if now + wait >= request.total_by {
             return None;
         }
@@ -56,7 +57,7 @@ impl Balancer {
         }
         let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
-        self.retries += 1;
+        self.counts.retries += 1;
         Some(Next::Retry(self.begin_attempt(now, key, backend)))
     }
 
@@ -76,7 +77,7 @@ impl Balancer {
         let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.leave(key);
-        self.retries += 1;
+        self.counts.retries += 1;
         let attempt = self.begin_attempt(now, key, backend);
         self.outputs.push_back(Output::Send(attempt));
     }

@@ -59,14 +59,16 @@ impl Balancer {
     /// Ends a waiting request, and says so.
     pub(super) fn refuse(&mut self, key: Key, why: Reject) {
         if let Some(request) = self.stop_waiting(key) {
+            self.counts.reject(why);
             self.outputs.push_back(Output::Reject(request, why));
         }
     }
 
     /// Drops alarms that nobody waits for.
     pub(super) fn drop_void_alarms(&mut self) {
-        let requests = &self.requests;
+        let (requests, attempts) = (&self.requests, &self.attempts);
         self.alarms.drop_void(|alarm| match alarm {
+            Alarm::Hedge(key) => attempts.get(key).is_none_or(|running| running.headed),
             Alarm::Resume(key) => !requests
                 .get(key)
                 .is_some_and(|request| matches!(request.stage, Stage::BackingOff { .. })),

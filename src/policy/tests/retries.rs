@@ -6,10 +6,10 @@
 #[allow(dead_code)] // each test crate uses a part of it
 mod support;
 
-use base::{RequestId, Time};
+use base::{BackendId, RequestId, RequestMeta, Time};
 use policy::{
-    Attempt, Balancer, Command, End, Head, LimitSettings, Next, Output, Reject, RetrySettings,
-    Settings, TimeoutSettings,
+    Attempt, Balancer, Command, End, Head, HedgingSettings, LimitSettings, Next, Output, Reject,
+    RetrySettings, Settings, TimeoutSettings, Verdict,
 };
 use support::*;
 
@@ -157,4 +157,144 @@ fn who_asks_for_time_is_not_asked_again_and_holds_nobody_back() {
         assert_eq!(matches!(next, Next::Retry(_)), again, "{next:?}");
         assert_eq!(next == Next::Deliver, !again);
     }
+}
+
+/// Hedges after 10 ms or more; retries as they are by default.
+fn with_hedging(retry: bool) -> Settings {
+    let hedging = HedgingSettings { percentile: 0.9, min_requests: 20, min_delay: ms(10) };
+    let retry = retry.then(|| RetrySettings { attempts: 3, ..RetrySettings::default() });
+    Settings { hedging: Some(hedging), retry, ..plain("p2c") }
+}
+
+/// A balancer that knows that requests take 4 ms, at 1 s.
+fn hedging(settings: Settings, weights: &[u32]) -> (Balancer, Vec<BackendId>) {
+    let (mut balancer, ids) = balancer(settings, 1, weights);
+    for id in 0..20 {
+        let attempt = send(&mut balancer, at(990), 1_000 + id);
+        assert_eq!(balancer.handle_head(at(994), attempt.id, status(200)), Next::Deliver);
+        balancer.handle_end(at(994), attempt.id, End::Complete);
+    }
+    served(&mut balancer);
+    (balancer, ids)
+}
+
+fn send_replayable(balancer: &mut Balancer, now: Time, id: u64) -> Attempt {
+    let meta = RequestMeta { replayable: true, ..request(id, true) };
+    let Verdict::Send(attempt) = balancer.handle_request(now, meta) else { panic!("{id}") };
+    attempt
+}
+
+/// A request and its hedge.
+fn pair(balancer: &mut Balancer) -> (Attempt, Attempt) {
+    let first = send_replayable(balancer, at(1_000), 7);
+    assert_eq!(balancer.poll_timeout(), Some(at(1_010)));
+    balancer.handle_timeout(at(1_010));
+    let [Ok(hedge)] = served(balancer)[..] else { panic!("a hedge is due") };
+    assert_eq!((hedge.request, hedge.number), (first.request, 2));
+    assert_ne!(hedge.backend, first.backend);
+    (first, hedge)
+}
+
+#[test]
+fn the_first_good_head_wins_and_the_other_is_broken_off() {
+    for first_wins in [true, false] {
+        let (mut balancer, _) = hedging(with_hedging(true), &[1, 1]);
+        let (first, hedge) = pair(&mut balancer);
+        let (winner, loser) = if first_wins { (first, hedge) } else { (hedge, first) };
+        assert_eq!(balancer.handle_head(at(1_012), winner.id, status(200)), Next::Deliver);
+        assert!(matches!(balancer.poll_output(), Some(Output::Abort(id)) if id == loser.id));
+        // Its head may have been on its way: it changes nothing.
+        if first_wins {
+            assert_eq!(balancer.handle_head(at(1_012), loser.id, status(200)), Next::Later);
+        }
+        balancer.handle_end(at(1_012), loser.id, End::Aborted);
+        balancer.handle_end(at(1_013), winner.id, End::Complete);
+        assert_eq!((balancer.requests_in_flight(), balancer.counts().hedges), (0, 1));
+        assert_eq!((balancer.retries(), balancer.poll_timeout()), (0, None));
+        assert!(balancer.pool().statuses().all(|backend| backend.in_flight == 0));
+    }
+}
+
+#[test]
+fn a_bad_head_loses_while_the_other_is_out_and_the_last_one_decides() {
+    // What the attempts show in turn, with retries on or off, and what follows each.
+    for (retries, heads, ends) in [
+        (true, [reset(), status(200)], Next::Deliver),
+        (true, [status(500), status(200)], Next::Deliver),
+        (true, [status(503), status(500)], Next::Deliver), // the client sees what came last
+        (true, [status(500), reset()], Next::GiveUp),      // stands for a retry: see below
+        (false, [status(503), status(503)], Next::Deliver),
+        (false, [reset(), reset()], Next::GiveUp),
+    ] {
+        let (mut balancer, _) = hedging(with_hedging(retries), &[1, 1, 1]);
+        let (first, hedge) = pair(&mut balancer);
+        assert_eq!(balancer.handle_head(at(1_011), hedge.id, heads[0]), Next::Later);
+        balancer.handle_end(at(1_011), hedge.id, End::Aborted);
+        let next = balancer.handle_head(at(1_012), first.id, heads[1]);
+        if retries && ends == Next::GiveUp {
+            let Next::Retry(third) = next else { panic!("a third attempt is due: {next:?}") };
+            assert_eq!(third.number, 3, "the hedge counts as an attempt");
+            assert!(third.backend != first.backend && third.backend != hedge.backend);
+            balancer.handle_end(at(1_012), third.id, End::Complete);
+        } else {
+            assert_eq!(next, ends, "{heads:?}");
+        }
+        balancer.handle_end(at(1_012), first.id, End::Complete);
+        assert!(served(&mut balancer).is_empty());
+        assert_eq!(balancer.requests_in_flight(), 0);
+    }
+}
+
+#[test]
+fn hedges_are_for_slow_requests_that_may_be_sent_twice() {
+    let poor = RetrySettings { budget: 0.0, budget_min: 0.0, ..RetrySettings::default() };
+    let poor = Settings { retry: Some(poor), ..with_hedging(true) };
+    let limits = LimitSettings { max_in_flight: Some(1), ..LimitSettings::default() };
+    let full = Settings { limits: Some(limits), ..with_hedging(true) };
+    let late = TimeoutSettings { total: Some(ms(10)), ..TimeoutSettings::default() };
+    let late = Settings { timeout: late, ..with_hedging(true) };
+    let plain = || with_hedging(false);
+    for (settings, weights, meta, hedged, why) in [
+        (plain(), vec![1, 1], (true, true), true, "as a rule, also without retries"),
+        (plain(), vec![1, 1], (true, false), false, "it cannot be sent again"),
+        (plain(), vec![1, 1], (false, true), false, "it must not be sent twice"),
+        (plain(), vec![1], (true, true), false, "there is nobody else"),
+        (poor, vec![1, 1], (true, true), false, "no budget"),
+        (full, vec![1, 1], (true, true), false, "no room"),
+        (late, vec![1, 1], (true, true), false, "no time"),
+    ] {
+        let (mut balancer, _) = hedging(settings, &weights);
+        let (idempotent, replayable) = meta;
+        let meta = RequestMeta { replayable, ..request(0, idempotent) };
+        let Verdict::Send(_) = balancer.handle_request(at(1_000), meta) else { panic!("{why}") };
+        if why == "no room" {
+            let _ = send(&mut balancer, at(1_000), 1);
+        }
+        balancer.handle_timeout(at(1_010));
+        assert_eq!(served(&mut balancer).len(), usize::from(hedged), "{why}");
+        balancer.handle_timeout(at(1_100));
+        assert!(served(&mut balancer).is_empty(), "one at most");
+    }
+}
+
+#[test]
+fn a_request_that_is_answered_in_time_wakes_nobody() {
+    let (mut balancer, _) = hedging(with_hedging(true), &[1, 1]);
+    let attempts: Vec<_> = (0..5).map(|id| send_replayable(&mut balancer, at(1_000), id)).collect();
+    for attempt in attempts {
+        assert_eq!(balancer.poll_timeout(), Some(at(1_010)));
+        assert_eq!(balancer.handle_head(at(1_004), attempt.id, status(200)), Next::Deliver);
+        balancer.handle_end(at(1_004), attempt.id, End::Complete);
+    }
+    assert_eq!(balancer.poll_timeout(), None);
+}
+
+#[test]
+fn a_client_that_leaves_ends_both_attempts() {
+    let (mut balancer, _) = hedging(with_hedging(true), &[1, 1]);
+    let (first, hedge) = pair(&mut balancer);
+    balancer.handle_end(at(1_011), first.id, End::ClientLeft);
+    assert_eq!(balancer.requests_in_flight(), 1);
+    balancer.handle_end(at(1_011), hedge.id, End::ClientLeft);
+    assert_eq!((balancer.requests_in_flight(), balancer.poll_timeout()), (0, None));
 }

@@ -1,0 +1,143 @@
+//! When a request is so slow that a second one beside it is worth its cost. It must not send it.
+
+use std::time::Duration;
+
+use base::Time;
+
+use crate::latencies::Latencies;
+use crate::settings::{HedgingSettings, RetrySettings};
+
+/// The quantile is taken over the present stretch of this length and the one before it, so that
+/// old times count for at most twice as long: tower's rotating histogram.
+const STRETCH: Duration = Duration::from_secs(10);
+/// After so many new times the quantile is looked up again: the bound of what a look costs each.
+const REFRESH: u32 = 32;
+
+/// The delay of hedges, from recent times to the head.
+#[derive(Debug)]
+pub(crate) struct Hedger {
+    settings: HedgingSettings,
+    /// What hedges are counted against where retries are off.
+    default_budget: RetrySettings,
+    recent: Latencies,
+    before: Latencies,
+    turn_at: Time,
+    /// Times recorded since the delay was looked up.
+    fresh: u32,
+    delay: Option<Duration>,
+}
+
+impl Hedger {
+    pub(crate) fn new(settings: HedgingSettings) -> Self {
+        Self {
+            settings,
+            default_budget: RetrySettings::default(),
+            recent: Latencies::new(),
+            before: Latencies::new(),
+            turn_at: Time::ZERO,
+            fresh: 0,
+            delay: None,
+        }
+    }
+
+    /// Other rules from now on, for the same times.
+    pub(crate) fn set(&mut self, settings: HedgingSettings) {
+        self.settings = settings;
+        self.delay = self.look_up();
+    }
+
+    pub(crate) const fn default_budget(&self) -> &RetrySettings {
+        &self.default_budget
+    }
+
+    /// How long an attempt may take to its head before a hedge is sent; `None` while too little is
+    /// known.
+    pub(crate) fn delay(&mut self, now: Time) -> Option<Duration> {
+        self.advance(now);
+        self.delay
+    }
+
+    /// An attempt took so long to the head of an answer that is no failure; or it was given up
+    /// after so long because its hedge was faster, and would have taken longer. Without those the
+    /// slow ones would be missing, and every hedge would make the next one come earlier.
+    pub(crate) fn record(&mut self, now: Time, time: Duration) {
+        self.advance(now);
+        self.recent.record(time);
+        self.fresh += 1;
+        if self.delay.is_none() || self.fresh >= REFRESH {
+            self.delay = self.look_up();
+            self.fresh = 0;
+        }
+    }
+
+    fn advance(&mut self, now: Time) {
+        if now < self.turn_at {
+            return;
+        }
+        std::mem::swap(&mut self.recent, &mut self.before);
+        self.recent.clear();
+        if now >= self.turn_at + STRETCH {
+            self.before.clear();
+        }
+        self.turn_at = now + STRETCH;
+        self.delay = self.look_up();
+    }
+
+    fn look_up(&self) -> Option<Duration> {
+        let known = self.recent.len() + self.before.len();
+        if known < u64::from(self.settings.min_requests) {
+            return None;
+        }
+        let quantile = self.recent.quantile_with(&self.before, self.settings.percentile)?;
+        Some(quantile.max(self.settings.min_delay))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn hedger() -> Hedger {
+        Hedger::new(HedgingSettings { percentile: 0.9, min_requests: 100, min_delay: ms(5) })
+    }
+
+    #[test]
+    fn the_delay_is_a_quantile_of_recent_times() {
+        let (mut hedger, mut now) = (hedger(), Time::from_secs_f64(50.0));
+        for i in 1..=100 {
+            assert_eq!(hedger.delay(now), None, "after {i} - 1");
+            hedger.record(now, ms(i));
+        }
+        let near = |delay: Option<Duration>, expected: f64| {
+            let delay = delay.expect("enough is known").as_secs_f64() * 1e3;
+            assert!((expected..=expected * 1.04).contains(&delay), "{delay} {expected}");
+        };
+        near(hedger.delay(now), 90.0);
+        // Faster times come and are noticed; then slower ones, which are all after 20 s at most.
+        now += ms(9_999);
+        (0..2_000).for_each(|_| hedger.record(now, ms(10)));
+        near(hedger.delay(now), 10.0);
+        now += ms(5_000);
+        (0..100).for_each(|_| hedger.record(now, ms(40)));
+        near(hedger.delay(now), 10.0);
+        now += ms(10_001);
+        near(hedger.delay(now), 40.0);
+        now += ms(20_001);
+        assert_eq!(hedger.delay(now), None, "nothing is recent");
+    }
+
+    #[test]
+    fn it_is_never_too_short() {
+        let (mut hedger, now) = (hedger(), Time::ZERO);
+        (0..200).for_each(|_| hedger.record(now, Duration::from_micros(50)));
+        assert_eq!(hedger.delay(now), Some(ms(5)));
+        hedger.set(HedgingSettings { percentile: 0.5, min_requests: 201, min_delay: ms(1) });
+        assert_eq!(hedger.delay(now), None);
+        hedger.set(HedgingSettings { percentile: 0.5, min_requests: 200, min_delay: ms(1) });
+        assert_eq!(hedger.delay(now), Some(ms(1)));
+    }
+}
