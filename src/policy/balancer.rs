@@ -7,6 +7,7 @@
 mod change;
 mod consult;
 mod ejection;
+mod explain;
 mod hedging;
 mod requests;
 mod retrying;
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 use base::{AttemptId, BackendId, Key, ProbeId, Rng, Slab, Time};
 
 use self::consult::Consultation;
+pub use self::explain::{Excluded, Explained, Explanation, MAX_EXPLAINED};
 use self::requests::{Request, Running, Stage, seen};
 use self::upkeep::{Upkeep, valid_weight};
 use crate::adaptive::Adaptive;

@@ -26,7 +26,7 @@ pub mod strategy;
 mod timers;
 mod work;
 
-pub use balancer::Balancer;
+pub use balancer::{Balancer, Excluded, Explained, Explanation, MAX_EXPLAINED};
 pub use counts::Counts;
 pub use event::{Event, EventKind};
 pub use message::{

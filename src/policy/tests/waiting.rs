@@ -8,8 +8,8 @@ mod support;
 
 use base::{RequestId, Time};
 use policy::{
-    Attempt, Balancer, Command, End, HealthSettings, LimitSettings, Next, Output, QueueSettings,
-    Reject, RetrySettings, Settings, TimeoutSettings, Verdict,
+    Attempt, Balancer, Command, End, Excluded, HealthSettings, LimitSettings, MAX_EXPLAINED, Next,
+    Output, QueueSettings, Reject, RetrySettings, Settings, TimeoutSettings, Verdict,
 };
 use support::*;
 
@@ -251,4 +251,40 @@ fn health_can_be_switched_on_and_off() {
     assert_eq!(state(&balancer, backends[0]), policy::State::Ready);
     assert!(!pass_time(&mut balancer, at(2), at(5_000), |_, _| panic!("a probe")).is_empty());
     assert_eq!(balancer.poll_timeout(), None);
+}
+
+#[test]
+fn a_pick_can_be_explained_without_being_made() {
+    let settings = Settings { strategy: choose("least_request", &[]), ..bounded(2, 5) };
+    let (mut balancer, ids) = balancer(settings, 1, &[1, 1, 4]);
+    for id in 0..4 {
+        let _ = send(&mut balancer, at(0), id);
+    }
+    balancer.handle_command(at(0), Command::Drain(ids[0])).unwrap();
+    let explanation = balancer.explain(at(0), &request(9, true));
+    assert_eq!((explanation.strategy, explanation.of, explanation.queued), ("least_request", 3, 0));
+    let shown: Vec<_> = explanation
+        .backends
+        .iter()
+        .map(|b| (b.name.as_str(), b.weight, b.in_flight, b.excluded.map(Excluded::word)))
+        .collect();
+    let expected = [("b-0", 1, 1, Some("state")), ("b-1", 1, 1, None), ("b-2", 4, 2, Some("full"))];
+    assert_eq!(shown, expected);
+    assert_eq!(balancer.explain(at(0), &request(9, true)), explanation, "nothing has changed");
+    assert_eq!(send(&mut balancer, at(0), 10).backend, ids[1], "as was explained");
+
+    let (mut many, _) = support::balancer(plain("p2c"), 1, &[1; 100]);
+    let explanation = many.explain(at(0), &request(0, true));
+    assert_eq!((explanation.backends.len(), explanation.of), (MAX_EXPLAINED, 100));
+}
+
+#[test]
+fn what_was_refused_is_counted_by_reason() {
+    let (mut balancer, _) = balancer(bounded(1, 1), 1, &[1]);
+    let _ = send(&mut balancer, at(0), 0);
+    assert_eq!([1, 2].map(|id| arrive(&mut balancer, at(1), id)), ["waits", "full"]);
+    balancer.handle_timeout(at(200));
+    let refused: Vec<_> =
+        balancer.counts().rejected().into_iter().filter(|&(_, count)| count > 0).collect();
+    assert_eq!(refused, [("queue_full", 1), ("queue_timeout", 1)]);
 }
