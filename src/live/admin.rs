@@ -59,15 +59,16 @@ impl Admin {
         Ok(States(backends.into_iter().map(entry).collect()))
     }
 
-    /// Retries granted since the proxy started.
+    /// Attempts beyond the first of each request since the proxy started: retries, and hedges where
+    /// it has any.
     pub(crate) async fn retries(&self, within: Duration) -> Result<u64, CallError> {
         let body = call(self.0, "GET", "/metrics", None, within).await?;
-        counter(&String::from_utf8_lossy(&body), "lab_retries_total").ok_or_else(|| {
-            CallError::Answer {
-                call: "GET /metrics".into(),
-                problem: "no lab_retries_total".into(),
-            }
-        })
+        let text = String::from_utf8_lossy(&body);
+        let retries = counter(&text, "lab_retries_total").ok_or_else(|| CallError::Answer {
+            call: "GET /metrics".into(),
+            problem: "no lab_retries_total".into(),
+        })?;
+        Ok(retries + counter(&text, "lab_hedges_total").unwrap_or(0))
     }
 
     /// The proxy's events, from the earliest that it still has.

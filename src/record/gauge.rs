@@ -8,7 +8,8 @@ use base::Time;
 pub struct Sample {
     /// When, from the beginning of the warm-up.
     pub at: Time,
-    /// Retries granted by the balancers so far; `None` where the subject cannot tell.
+    /// Attempts beyond the first of each request so far, hedges included; `None` where the subject
+    /// cannot tell.
     pub retries: Option<u64>,
     /// One per backend of the plan, in its order.
     pub backends: Vec<BackendSample>,

@@ -212,10 +212,14 @@ impl Subject {
         }
     }
 
-    /// Retries granted so far, where somebody can tell.
+    /// Attempts beyond the first of each request so far, where somebody can tell: a hedge loads the
+    /// backends as a retry does.
     pub(crate) fn retries(&self) -> Option<u64> {
         match self {
-            Self::Lab { balancer, .. } => Some(balancer.retries()),
+            Self::Lab { balancer, .. } => {
+                let counts = balancer.counts();
+                Some(counts.retries + counts.hedges)
+            }
             Self::Direct { .. } => None,
         }
     }

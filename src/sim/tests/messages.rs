@@ -14,13 +14,13 @@ use std::time::Duration;
 use base::{BackendId, FailureKind, Outcome, RequestMeta, Rng, Time};
 use policy::strategy::{LoadProbe, LoadReport};
 use policy::{
-    Candidates, CheckKind, Entry, KeySource, KeyedRate, LimitSettings, ParameterValue,
-    QueueSettings, Rate, RateSettings, Registry, Strategy,
+    Candidates, CheckKind, Entry, HedgingSettings, KeySource, KeyedRate, LimitSettings,
+    ParameterValue, QueueSettings, Rate, RateSettings, Registry, Strategy,
 };
 use record::{Exchange, TrialRecord};
 use scenario::Trial;
 use support::*;
-use workload::{FaultKind, KeyShape, Keys, Network, Pattern, RequestKey};
+use workload::{Abandoned, FaultKind, KeyShape, Keys, Network, Pattern, RequestKey};
 
 /// Constant arrivals: one every 10 ms, so that counts are exact.
 fn regular(strategy: &str, backends: usize, seconds: u64) -> Trial {
@@ -177,6 +177,81 @@ fn a_probe_for_the_load_goes_over_the_network_and_brings_it_back() {
     let hung = of(0, 2150, 2950);
     assert_eq!(hung.len(), 40);
     assert!(hung.iter().all(Option::is_none), "{hung:?}");
+}
+
+/// Ten backends that take 5 ms, of which the first takes `slow_ms`; a hedge after 10 ms.
+fn with_hedges(slow_ms: u64, abandoned: Abandoned) -> Trial {
+    let mut trial = with_retry(regular("round_robin", 10, 10), 2);
+    for backend in &mut trial.variant.backends {
+        backend.model.concurrency = 100;
+        backend.model.abandoned = abandoned;
+    }
+    trial.variant.backends[0].model.service = constant(slow_ms);
+    trial.variant.proxy.settings.hedging =
+        Some(HedgingSettings { percentile: 0.8, min_requests: 20, min_delay: ms(10) });
+    trial
+}
+
+/// After the warm-up, in which the balancer learns what is slow: how long each took, and where.
+fn measured(record: &TrialRecord) -> Vec<(Duration, Option<u32>)> {
+    let warm = record.requests().iter().filter(|e| e.intended >= Time::ZERO + ms(1000));
+    warm.map(|e| (e.ended.since(e.intended), e.backend)).collect()
+}
+
+#[test]
+fn a_hedge_wins_against_a_slow_backend_which_sees_its_client_leave() {
+    // Each is inside for 15 ms of some 100 ms, or for its 500 ms, although nobody waits for it.
+    for (abandoned, inside) in [(Abandoned::Drop, 1..=1), (Abandoned::Finish, 4..=6)] {
+        let record = play(&with_hedges(500, abandoned));
+        assert_eq!(record.counts().ok, 1000);
+        let ends = measured(&record);
+        let hedged = count(&ends, |&(after, backend)| after == ms(15) && backend != Some(0));
+        assert!((80..=120).contains(&hedged), "a tenth: {hedged}");
+        assert_eq!(hedged + count(&ends, |&(after, _)| after == ms(5)), 1000, "{ends:?}");
+        let further = hedged as u64;
+        assert_eq!(record.counts().retries, Some(further));
+        assert_eq!(record.counts().attempts, Some(1000 + further));
+        let slow = &record.backends()[0];
+        assert_eq!(slow.requests, further, "all that it got, and nobody waited for it");
+        assert!(inside.contains(&slow.max_in_flight), "{abandoned:?} {}", slow.max_in_flight);
+    }
+}
+
+#[test]
+fn a_hedge_that_loses_is_broken_off() {
+    let record = play(&with_hedges(12, Abandoned::Finish));
+    let ends = measured(&record);
+    let hedged = count(&ends, |&end| end == (ms(12), Some(0)));
+    assert!((80..=120).contains(&hedged), "{hedged}");
+    assert_eq!(hedged + count(&ends, |&(after, _)| after == ms(5)), 1000, "{ends:?}");
+    assert_eq!(record.counts().retries, Some(hedged as u64));
+    let requests: u64 = record.backends().iter().map(|backend| backend.requests).sum();
+    assert_eq!(requests, 1000 + hedged as u64, "both were sent");
+}
+
+#[test]
+fn a_failure_beside_a_hedge_is_not_the_end() {
+    let mut trial = with_hedges(5, Abandoned::Finish);
+    trial.variant.proxy.settings.retry.as_mut().expect("just set").attempts = 1;
+    for backend in &mut trial.variant.backends {
+        backend.model.service = constant(9);
+    }
+    // Hedged after 10 ms, failed after 12 ms, and answered by the other after 19 ms.
+    let slow_errors = FaultKind::Errors { status: 500, ratio: 1.0, after: ms(12), health: false };
+    trial.variant.faults = vec![fault(0, 60_000, &[0], slow_errors.clone())];
+    let record = play(&trial);
+    let ends = measured(&record);
+    let saved = count(&ends, |&(after, backend)| after == ms(19) && backend != Some(0));
+    assert!((80..=120).contains(&saved), "{saved}");
+    assert_eq!(saved + count(&ends, |&(after, _)| after == ms(9)), 1000, "{ends:?}");
+    assert_eq!(record.counts().ok, 1000);
+    // When both fail the client sees the failure that came last.
+    trial.variant.faults = vec![fault(1000, 60_000, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], slow_errors)];
+    let record = play(&trial);
+    let late = record.requests().iter().filter(|e| e.intended >= Time::ZERO + ms(2500));
+    let hedged: Vec<_> = late.filter(|e| e.ended.since(e.intended) == ms(22)).collect();
+    assert!(!hedged.is_empty(), "the budget lets some of them have one");
+    assert!(hedged.iter().all(|e| e.status == Some(500)));
 }
 
 #[test]
