@@ -28,6 +28,11 @@ impl Form {
         if target.contains(&b'#') {
             return Err(Violation::Fragment);
         }
+        // Bytes beyond ASCII have to be encoded (RFC 3986 §2.1). UTF-8 is common all the same; other
+        // bytes would be a different path to every reader.
+        if !target.is_ascii() && std::str::from_utf8(target).is_err() {
+            return Err(Violation::RequestLine);
+        }
         match target {
             [b'/', ..] => Ok(Self::Origin),
             b"*" if method == Method::Options => Ok(Self::Asterisk),

@@ -131,6 +131,12 @@ fn a_refusal_has_a_status_and_a_sentence() {
 }
 
 #[test]
+fn a_target_is_text() {
+    let refused = RequestHead::new().parse(b"GET /\xe4 HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(refused, Err(Violation::RequestLine));
+}
+
+#[test]
 fn the_largest_allowed_heads_pass() {
     let frame = "GET / HTTP/1.1\r\nhost: h\r\na: \r\n\r\n".len();
     let value = "x".repeat(MAX_HEAD_BYTES - frame);
