@@ -16,6 +16,7 @@ use crate::buffers::{BUFFER_BYTES, Buffer, Reusable, clear_text};
 use crate::date;
 use crate::guard::Guard;
 use crate::http1::{Decoder, Framing, MAX_HEAD_BYTES, ResponseHead};
+use crate::journal::{Came, Tried};
 use crate::parcel::Parcel;
 use crate::shared::Leg;
 use crate::timer::Deadline;
@@ -84,6 +85,8 @@ pub(crate) struct Exchange {
     guard: Guard,
     lane: Box<Lane>,
     stage: Stage,
+    /// When its connection was open, if that is its own.
+    opened: Option<Time>,
     /// So much of the lane's `out` was written.
     out_at: usize,
     /// The whole body of the request was written, or need not be.
@@ -125,6 +128,7 @@ impl Exchange {
             guard: Guard::new(worker, leg.attempt.id),
             lane,
             stage,
+            opened: None,
             out_at: 0,
             uploaded: false,
             deaf: false,
@@ -152,6 +156,7 @@ impl Exchange {
             match opening.as_mut().poll(cx) {
                 Poll::Ready(Ok(mut wire)) => {
                     wire.begin();
+                    self.opened = Some(self.clock().now());
                     self.stage = Stage::Open(wire);
                 }
                 Poll::Ready(Err(error)) if upstream::is_shortage(&error) => {
@@ -196,6 +201,12 @@ impl Exchange {
         };
         let reused = matches!(&self.stage, Stage::Open(wire) if wire.is_reused());
         Poll::Ready(Err(Failed::Upstream { error, sent: parcel.sent(written), reused }))
+    }
+
+    /// What came of it at `ended`.
+    pub(crate) fn tried(&self, ended: Time, came: Came) -> Tried {
+        let Leg { attempt, address, at: began, .. } = self.leg;
+        Tried { backend: attempt.backend, address, began, opened: self.opened, ended, came }
     }
 
     /// Whether a connection stands, so that the request's body is asked for.

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::answer::Own;
 use crate::exchange::{Exchange, Failed};
 use crate::http1::Framing;
+use crate::journal::{Came, Journal};
 use crate::parcel::Parcel;
 use crate::shared::{Leg, Opening, Step};
 use crate::upload::{Nothing, Upload};
@@ -35,6 +36,7 @@ struct Race<'a, U> {
     worker: &'a Rc<Worker>,
     parcel: &'a mut Parcel,
     upload: &'a mut U,
+    journal: &'a mut Journal,
     first: Option<Exchange>,
     /// A hedge: the first one's rival.
     second: Option<Exchange>,
@@ -64,11 +66,14 @@ pub(crate) async fn obtain<U: Upload>(
     meta: RequestMeta,
     parcel: &mut Parcel,
     upload: &mut U,
+    journal: &mut Journal,
 ) -> Result<Exchange, NoAnswer> {
     let begin = worker.shared.begin(meta);
+    journal.asked = begin.at;
     let ticket = begin.waiter.map(|waiter| Ticket::new(&worker.shared, meta.id, waiter));
     let (first, second) = (None, None);
-    let mut race = Race { worker, parcel, upload, first, second, ticket, attempts: 0, id: meta.id };
+    let mut race =
+        Race { worker, parcel, upload, journal, first, second, ticket, attempts: 0, id: meta.id };
     match begin.verdict {
         Opening::Send(leg) => race.start(leg)?,
         Opening::Wait => race.waits(true),
@@ -159,14 +164,21 @@ impl<U: Upload> Race<'_, U> {
         // Nothing more is asked of the backend: its connection is free before the client has the
         // answer.
         let whole = exchange.is_whole() && exchange.is_sent();
-        match self.worker.shared.head(&exchange.leg.attempt, report, whole) {
+        let status = exchange.head().status();
+        let (step, at) = self.worker.shared.head(&exchange.leg.attempt, report, whole);
+        let tried = exchange.tried(at, Came::Status(status));
+        if matches!(step, Step::Deliver)
+            && let Some(loser) = self.first.take()
+        {
+            self.journal.tried.push(loser.tried(at, Came::Nothing));
+            loser.end(End::Aborted);
+        }
+        self.journal.tried.push(tried);
+        match step {
             Step::Deliver => {
                 if whole {
                     exchange.disarm();
                     exchange.settle();
-                }
-                if let Some(loser) = self.first.take() {
-                    loser.end(End::Aborted);
                 }
                 return Ok(Some(exchange));
             }
@@ -213,7 +225,8 @@ impl<U: Upload> Race<'_, U> {
                 return Err(NoAnswer::Own(Own::new(408, "the request's body took too long")));
             }
         };
-        let step = self.worker.shared.head(&exchange.leg.attempt, report, false);
+        let (step, at) = self.worker.shared.head(&exchange.leg.attempt, report, false);
+        self.journal.tried.push(exchange.tried(at, Came::Failed(error)));
         if matches!(step, Step::Deliver) {
             // There is nothing to deliver; the attempt is still open.
             exchange.end(End::UpstreamBroke);
@@ -258,6 +271,7 @@ impl<U: Upload> Race<'_, U> {
 
     fn rejected(&mut self, reject: Reject) -> NoAnswer {
         self.waits(false);
+        self.journal.reject = Some(reject);
         let text = match reject {
             Reject::NoBackend => "no backend is in service",
             Reject::RateLimited(_) => "more requests than the rate allows",

@@ -36,6 +36,8 @@ pub(crate) struct Incoming<'a, S> {
     invitation: &'static [u8],
     owes: bool,
     given_at: Time,
+    /// Bytes of the answer that were written.
+    written: u64,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
@@ -60,6 +62,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
             invitation: if waits { CONTINUE } else { b"" },
             owes: false,
             given_at: Time::ZERO,
+            written: 0,
         };
         incoming.check();
         incoming
@@ -101,8 +104,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
         body: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = write_both(self.stream, cx, head, body);
+        if let Poll::Ready(Ok(count)) = written {
+            self.written += count as u64;
+        }
         self.client.wrote(written.is_pending());
         written
+    }
+
+    /// Bytes of the answer that were written.
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
     }
 
     /// Ready when what was written is on its way.

@@ -51,6 +51,11 @@ impl Parcel {
         }
     }
 
+    /// Bytes of the body that were sent, each counted once.
+    pub(crate) const fn body_bytes(&self) -> u64 {
+        self.consumed
+    }
+
     /// Whether all that was sent of the body is still here.
     pub(crate) const fn is_replayable(&self) -> bool {
         self.consumed == self.kept.len() as u64

@@ -114,6 +114,8 @@ pub(crate) struct Edge {
     /// So many proxies in front are believed.
     pub(crate) trusted_hops: usize,
     pub(crate) forwarded: Forwarded,
+    /// Whether the texts of requests are kept for the access log.
+    pub(crate) logs: bool,
     /// Whether requests without a trusted id get one.
     pub(crate) request_id: bool,
     /// The most connections of clients that a worker holds.
@@ -127,6 +129,7 @@ impl Edge {
         Self {
             trusted_hops: config.trusted_hops as usize,
             forwarded: config.forwarded,
+            logs: config.access_log.is_some(),
             request_id: config.request_id,
             max_connections: config.max_connections as usize,
             tls: config.tls.is_some(),
@@ -138,6 +141,7 @@ impl Edge {
         Self {
             trusted_hops: 0,
             forwarded: Forwarded::default(),
+            logs: false,
             request_id: false,
             max_connections: 1,
             tls: false,

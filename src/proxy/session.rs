@@ -6,24 +6,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base::RequestMeta;
-use policy::End;
+use base::RequestId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::answer::Own;
 use crate::buffers::{BUFFER_BYTES, Buffer, Reusable, clear_text};
 use crate::client::{Client, Order};
-use crate::exchange::Exchange;
-use crate::forward::{self, NoAnswer};
 use crate::forwarded::Origin;
-use crate::headers::{self, Dress};
-use crate::http1::{Framing, MAX_HEAD_BYTES, Method, Receiver, RequestHead, Version, Violation};
+use crate::headers;
+use crate::http1::{Framing, Kind, MAX_HEAD_BYTES, RequestHead, Violation};
 use crate::incoming::Incoming;
+use crate::journal::Journal;
 use crate::parcel::Parcel;
-use crate::relay::{Reframing, Relay, Relayed};
-use crate::tunnel;
-use crate::upload::{Fault, Upload as _};
+use crate::turn::{Asked, Then, Turn};
 use crate::worker::Worker;
 
 /// How long, and for how many bytes, the rest of what a client sends is read before its connection
@@ -39,6 +34,7 @@ pub(crate) struct Desk {
     parcel: Parcel,
     /// What is written to the client.
     reply: Vec<u8>,
+    journal: Journal,
 }
 
 impl Reusable for Desk {
@@ -47,28 +43,8 @@ impl Reusable for Desk {
         self.head.clear();
         self.parcel.clear();
         clear_text(&mut self.reply);
+        self.journal.clear();
     }
-}
-
-/// What follows a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
-    /// The next one.
-    Next,
-    /// Nothing: the connection is closed.
-    Close,
-    /// The same, but the client may still be sending.
-    Linger,
-}
-
-/// What is kept of a request's head when its bytes have gone.
-#[derive(Clone, Copy)]
-struct Asked {
-    version: Version,
-    is_head: bool,
-    keeps_alive: bool,
-    /// What its sticky cookie says.
-    pin: Option<u64>,
 }
 
 /// One client connection.
@@ -162,215 +138,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.client.serving.set(true);
         self.client.requests.set(self.client.requests.get() + 1);
         self.worker.counters.requests.increment();
-        match head {
-            Ok(None) => Then::Close,
-            Ok(Some(length)) => self.request(desk, length).await,
-            Err(violation) => {
-                self.worker.counters.refused.increment();
-                let asked = Asked {
-                    version: Version::Http11,
-                    is_head: false,
-                    keeps_alive: false,
-                    pin: None,
-                };
-                let own = Own::of_fault(Fault::Framing(violation));
-                self.refuse(desk, asked, &own).await
-            }
-        }
-    }
-
-    /// The proxy's own answer to a request of which nothing more is read.
-    async fn refuse(&mut self, desk: &mut Desk, asked: Asked, own: &Own) -> Then {
-        let Desk { input, reply, .. } = desk;
-        let mut incoming = Incoming::new(
-            &mut self.stream,
-            input,
-            &self.client,
-            self.worker.shared.clock,
-            Framing::None,
-            false,
-        );
-        say(&self.worker, &mut incoming, reply, asked, own, false).await
-    }
-
-    /// A request whose head is whole.
-    async fn request(&mut self, desk: &mut Desk, length: usize) -> Then {
-        let Desk { input, head, parcel, reply } = desk;
-        let (worker, client) = (&self.worker, &self.client);
+        let Desk { input, head: request, parcel, reply, journal } = desk;
+        let (worker, client) = (&self.worker, &*self.client);
         let (rules, edge) = (worker.rules(), &worker.shared.edge);
-        let bytes = &input.data()[..length];
-        let origin = Origin { head, bytes, peer: &client.address, edge };
-        let meta = rules.read(worker.request_id(), &origin);
-        let asked = Asked {
-            version: head.version(),
-            is_head: head.method().is_head(),
-            keeps_alive: head.keeps_alive(),
-            pin: meta.pin,
-        };
+        journal.clear();
         parcel.clear();
-        headers::to_backend(&origin, || worker.request_id_text(meta.id), parcel);
-        parcel.keep = meta.idempotent && rules.may_repeat;
-        input.consume(length);
-        let mut incoming = Incoming::new(
-            &mut self.stream,
-            input,
-            client,
-            worker.shared.clock,
-            head.framing(),
-            head.expects_continue(),
-        );
-        let own = if head.method() == Method::Connect {
-            NoAnswer::Own(Own::new(501, "CONNECT is not supported here"))
-        } else {
-            match obtain(worker, &mut incoming, parcel, meta).await {
-                Ok(exchange) if exchange.head().switches() => {
-                    return switch(worker, client, incoming, exchange, reply, asked).await;
-                }
-                Ok(exchange) => {
-                    return deliver(worker, client, incoming, exchange, parcel, reply, asked).await;
-                }
-                Err(none) => none,
+        let (asked, meta, framing, waits) = match head {
+            Ok(None) => return Then::Close,
+            Ok(Some(length)) => {
+                let bytes = &input.data()[..length];
+                let origin = Origin { head: request, bytes, peer: &client.address, edge };
+                let meta = rules.read(worker.request_id(), &origin);
+                let asked = Asked::of(request, meta.pin);
+                headers::to_backend(&origin, || worker.request_id_text(meta.id), parcel);
+                parcel.keep = meta.idempotent && rules.may_repeat;
+                note(worker, &origin, meta.id, journal);
+                input.consume(length);
+                (asked, Ok(meta), request.framing(), request.expects_continue())
             }
+            // Nothing behind it is looked at.
+            Err(violation) => (Asked::REFUSED, Err(violation), Framing::None, false),
         };
-        match own {
-            NoAnswer::ClientLeft => Then::Close,
-            NoAnswer::Own(own) => {
-                let drained = incoming.discard();
-                let stays = client.order() == Order::Serve;
-                say(worker, &mut incoming, reply, asked, &own, drained && stays).await
-            }
+        let clock = worker.shared.clock;
+        let incoming = Incoming::new(&mut self.stream, input, client, clock, framing, waits);
+        let mut turn = Turn { worker, client, incoming, parcel, reply, journal, asked };
+        match meta {
+            Ok(meta) => turn.serve(meta).await,
+            Err(violation) => turn.refuse(violation).await,
         }
     }
 }
 
-/// Waits for the first bytes of the body, if there is one, and sends the request.
-async fn obtain<S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Rc<Worker>,
-    incoming: &mut Incoming<'_, S>,
-    parcel: &mut Parcel,
-    meta: RequestMeta,
-) -> Result<Exchange, NoAnswer> {
-    // They go out together with the head; and no backend is kept waiting for them, nor sees
-    // anything of a body that is malformed at once.
-    let fault = poll_fn(|cx| incoming.poll_bytes(cx).map(Result::err)).await;
-    let outcome = match fault {
-        None => forward::obtain(worker, meta, parcel, incoming).await,
-        Some(fault) => Err(NoAnswer::Own(Own::of_fault(fault))),
-    };
-    if matches!(incoming.fault(), Some(Fault::Framing(_))) {
-        worker.counters.refused.increment();
+/// Notes what the access log says of a request, where there is one.
+fn note(worker: &Worker, origin: &Origin<'_>, id: RequestId, journal: &mut Journal) {
+    journal.id = Some(id);
+    if !origin.edge.logs {
+        return;
     }
-    outcome
-}
-
-/// Relays a backend's answer.
-async fn deliver<S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Worker,
-    client: &Client,
-    mut incoming: Incoming<'_, S>,
-    mut exchange: Exchange,
-    parcel: &mut Parcel,
-    reply: &mut Vec<u8>,
-    asked: Asked,
-) -> Then {
-    let head = exchange.head();
-    let (framing, status) = (head.framing(), head.status());
-    let reframing = Reframing::of(framing, asked.version);
-    let findable = head.can_keep_client(asked.version) || matches!(reframing, Reframing::Wrap);
-    // A backend that answers before the request ends wants no more of it.
-    let keep_alive =
-        asked.keeps_alive && findable && incoming.has_ended() && client.order() == Order::Serve;
-    let to = Receiver { version: asked.version, keep_alive };
-    put_answer(worker, &exchange, to, &reframing, asked, reply);
-    exchange.pass_head();
-    worker.counters.answered(status);
-    client.answer_by.set(exchange.body_by());
-    let relayed = Relay::new(&mut incoming, &mut exchange, parcel, reply, reframing).run().await;
-    let drained = incoming.discard();
-    match relayed {
-        Relayed::Whole => {
-            exchange.settle();
-            exchange.give_back();
-            match (keep_alive, drained) {
-                (true, _) => Then::Next,
-                (false, true) => Then::Close,
-                (false, false) => Then::Linger,
-            }
+    journal.method.extend_from_slice(origin.head.method_text(origin.bytes));
+    journal.target.extend_from_slice(origin.head.target(origin.bytes));
+    match origin.trusted(Kind::XRequestId) {
+        Some(theirs) => journal.request_id.extend_from_slice(theirs),
+        None if origin.edge.request_id => {
+            journal.request_id.extend_from_slice(&worker.request_id_text(id));
         }
-        Relayed::UpstreamBroke => {
-            exchange.end(End::UpstreamBroke);
-            Then::Close
-        }
-        Relayed::ClientLeft => {
-            exchange.end(End::ClientLeft);
-            Then::Close
-        }
-    }
-}
-
-/// Puts the head of a backend's answer.
-fn put_answer(
-    worker: &Worker,
-    exchange: &Exchange,
-    to: Receiver,
-    reframing: &Reframing,
-    asked: Asked,
-    reply: &mut Vec<u8>,
-) {
-    let rules = worker.rules();
-    let dress = Dress {
-        to,
-        chunked: matches!(reframing, Reframing::Wrap),
-        cookie: rules.cookie.as_deref().map(|name| (name, asked.pin)),
-        today: &worker.today,
-    };
-    reply.clear();
-    headers::to_client(exchange, &dress, reply);
-}
-
-/// Passes a 101 on and joins the two connections.
-async fn switch<S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Worker,
-    client: &Client,
-    mut incoming: Incoming<'_, S>,
-    mut exchange: Exchange,
-    reply: &mut Vec<u8>,
-    asked: Asked,
-) -> Then {
-    let to = Receiver { version: Version::Http11, keep_alive: true };
-    put_answer(worker, &exchange, to, &Reframing::Keep, asked, reply);
-    exchange.pass_head();
-    worker.counters.answered(exchange.head().status());
-    if incoming.write_all(reply).await.is_ok()
-        && let Some(far) = exchange.side()
-    {
-        tunnel::join(client, incoming.side(), far).await;
-    }
-    exchange.end(End::Complete);
-    Then::Close
-}
-
-/// Writes an answer of the proxy itself; `stays`: the connection may.
-async fn say<S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Worker,
-    incoming: &mut Incoming<'_, S>,
-    reply: &mut Vec<u8>,
-    asked: Asked,
-    own: &Own,
-    stays: bool,
-) -> Then {
-    let keep_alive = stays && asked.keeps_alive;
-    reply.clear();
-    let to = Receiver { version: asked.version, keep_alive };
-    headers::own_to_client(own, to, asked.is_head, &worker.today, reply);
-    worker.counters.answered(own.status);
-    incoming.begin_answer();
-    if incoming.write_all(reply).await.is_err() {
-        return Then::Close;
-    }
-    match (keep_alive, stays) {
-        (true, _) => Then::Next,
-        (false, true) => Then::Close,
-        (false, false) => Then::Linger,
+        None => {}
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Leg {
     pub(crate) address: SocketAddr,
     /// What a sticky cookie says of the backend.
     pub(crate) pin: u64,
+    /// When it was decided.
+    pub(crate) at: Time,
 }
 
 /// What follows the head, or the failure, of an attempt.
@@ -54,6 +56,7 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Begin {
     pub(crate) verdict: Opening,
+    pub(crate) at: Time,
     pub(crate) waiter: Option<Arc<Waiter>>,
 }
 
@@ -83,9 +86,9 @@ struct State {
 }
 
 impl State {
-    fn leg(&self, attempt: Attempt) -> Leg {
+    fn leg(&self, now: Time, attempt: Attempt) -> Leg {
         let place = self.place(attempt.backend).expect("the balancer picks what was added");
-        Leg { attempt, address: place.address, pin: place.pin }
+        Leg { attempt, address: place.address, pin: place.pin, at: now }
     }
 
     fn place(&self, id: BackendId) -> Option<&Place> {
@@ -257,7 +260,7 @@ impl Shared {
     pub(crate) fn begin(self: &Arc<Self>, request: RequestMeta) -> Begin {
         self.decide(|state, now| {
             let verdict = match state.balancer.handle_request(now, request) {
-                Verdict::Send(attempt) => Opening::Send(state.leg(attempt)),
+                Verdict::Send(attempt) => Opening::Send(state.leg(now, attempt)),
                 Verdict::Wait(_) => Opening::Wait,
                 Verdict::Reject(reject) => Opening::Reject(reject),
             };
@@ -267,26 +270,32 @@ impl Shared {
                 Opening::Send(_) if may_hedge => Some(state.waiting.open(request.id)),
                 _ => None,
             };
-            Begin { verdict, waiter }
+            Begin { verdict, at: now, waiter }
         })
     }
 
-    /// The head of a request's attempt is there, or it failed. The attempt goes on only for
-    /// [`Step::Deliver`], and not even then if the answer is `whole`: the backend is done with it.
-    pub(crate) fn head(self: &Arc<Self>, attempt: &Attempt, head: Head, whole: bool) -> Step {
+    /// The head of a request's attempt is there, or it failed; and when. The attempt goes on only
+    /// for [`Step::Deliver`], and not even then if the answer is `whole`: the backend is done with
+    /// it.
+    pub(crate) fn head(
+        self: &Arc<Self>,
+        attempt: &Attempt,
+        head: Head,
+        whole: bool,
+    ) -> (Step, Time) {
         let (id, request) = (attempt.id, attempt.request);
         self.decide(|state, now| {
             let (step, end) = match state.balancer.handle_head(now, id, head) {
                 Next::Deliver if whole => (Step::Deliver, Some(End::Complete)),
                 Next::Deliver => (Step::Deliver, None),
-                Next::Retry(next) => (Step::Retry(state.leg(next)), Some(End::Aborted)),
+                Next::Retry(next) => (Step::Retry(state.leg(now, next)), Some(End::Aborted)),
                 Next::Later => (Step::Later(state.waiting.open(request)), Some(End::Aborted)),
                 Next::GiveUp => (Step::GiveUp, Some(End::UpstreamBroke)),
             };
             if let Some(end) = end {
                 state.balancer.handle_end(now, id, end);
             }
-            step
+            (step, now)
         })
     }
 
@@ -420,7 +429,7 @@ impl Shared {
 fn settle(state: &mut State, now: Time, output: Output) -> Option<Output> {
     match output {
         Output::Send(attempt) => {
-            if !state.waiting.put(attempt.request, Mail::Send(state.leg(attempt))) {
+            if !state.waiting.put(attempt.request, Mail::Send(state.leg(now, attempt))) {
                 // Its request has just ended or cannot be sent twice.
                 state.balancer.handle_end(now, attempt.id, End::Aborted);
             }

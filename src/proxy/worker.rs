@@ -17,6 +17,7 @@ use crate::buffers::Stock;
 use crate::client::{Clients, Order, Patience};
 use crate::date::Today;
 use crate::exchange::Lane;
+use crate::journal::Journal;
 use crate::metrics::Counters;
 use crate::rules::{Copied, Rules};
 use crate::server;
@@ -77,6 +78,14 @@ impl Worker {
     /// What the settings of the moment ask for.
     pub(crate) fn rules(&self) -> Rc<Rules> {
         self.rules.get(&self.shared.board)
+    }
+
+    /// A request is over.
+    pub(crate) fn finished(&self, journal: &mut Journal) {
+        if self.shared.edge.logs {
+            journal.ended = self.shared.clock.now();
+        }
+        self.counters.answered(journal.status);
     }
 
     /// The X-Request-Id of a request that came without one that is trusted: 128 bits in hexadecimal

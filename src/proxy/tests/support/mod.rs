@@ -100,6 +100,20 @@ impl Reader {
         Some(self.buffer.drain(..count).collect())
     }
 
+    /// So many bytes, as they are.
+    pub(crate) fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.bytes(count)
+    }
+
+    /// Whether anything more has come by now. What has not been sent cannot be waited for, so this
+    /// can only miss what comes late.
+    pub(crate) fn has_more(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("an open socket");
+        let more = !self.buffer.is_empty() || self.fill();
+        self.stream.set_nonblocking(false).expect("an open socket");
+        more
+    }
+
     pub(crate) fn head(&mut self) -> Option<Message> {
         let mut message = Message { first_line: self.line()?, ..Message::default() };
         loop {
