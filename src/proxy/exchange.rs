@@ -14,11 +14,11 @@ use tokio::net::TcpStream;
 
 use crate::buffers::{BUFFER_BYTES, Buffer, Reusable, clear_text};
 use crate::date;
+use crate::decision::Leg;
 use crate::guard::Guard;
 use crate::http1::{Decoder, Framing, MAX_HEAD_BYTES, ResponseHead};
 use crate::journal::{Came, Tried};
 use crate::parcel::Parcel;
-use crate::shared::Leg;
 use crate::timer::Deadline;
 use crate::tunnel::Side;
 use crate::upload::{Fault, Upload};

@@ -14,11 +14,11 @@ use policy::{End, Head, Reject};
 use tokio::time::timeout;
 
 use crate::answer::Own;
+use crate::decision::{Leg, Opening, Step};
 use crate::exchange::{Exchange, Failed};
 use crate::http1::Framing;
 use crate::journal::{Came, Journal};
 use crate::parcel::Parcel;
-use crate::shared::{Leg, Opening, Step};
 use crate::upload::{Nothing, Upload};
 use crate::waiting::{Mail, Ticket, Waiter};
 use crate::worker::Worker;

@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use policy::{Quota, Reject};
+use policy::{Explanation, Quota, Reject};
 
 use crate::answer::Own;
 use crate::date::Today;
 use crate::exchange::Exchange;
+use crate::explain;
 use crate::forwarded::Origin;
 use crate::http1::{Kind, Kinds, Receiver, Version, end_head, put_field};
 use crate::parcel::{ATTEMPT_COUNT, Decimal, Parcel};
@@ -55,6 +56,8 @@ pub(crate) struct Dress<'a> {
     pub(crate) chunked: bool,
     /// The sticky cookie, and what the client's says.
     pub(crate) cookie: Option<(&'a str, Option<u64>)>,
+    /// What the request was picked from, if its client wants to know.
+    pub(crate) explanation: Option<&'a Explanation>,
     pub(crate) today: &'a Today,
 }
 
@@ -81,6 +84,10 @@ pub(crate) fn to_client(exchange: &Exchange, dress: &Dress<'_>, out: &mut Vec<u8
     }
     if let Some(quota) = &leg.attempt.quota {
         put_quota(quota, out);
+    }
+    if let Some(explanation) = dress.explanation {
+        let text = explain::in_words(explanation, Some(leg.attempt.backend));
+        put_field(out, explain::NAME, &[text.as_bytes()]);
     }
     end_head(out);
 }

@@ -80,6 +80,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
         self.client.in_body.set(!self.whole);
     }
 
+    /// Whether nothing of the body is still to come, or there is none.
+    pub(crate) const fn is_at_hand(&self) -> bool {
+        self.whole && self.fault.is_none()
+    }
+
     /// The body is not asked for any more: a final answer has begun.
     pub(crate) fn begin_answer(&mut self) {
         self.invitation = b"";
@@ -93,7 +98,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
     /// Drops what is here of the body; whether that is all of it, so that the next request follows.
     pub(crate) fn discard(&mut self) -> bool {
         self.input.consume(std::mem::take(&mut self.checked));
-        self.whole && self.fault.is_none()
+        self.is_at_hand()
     }
 
     /// Writes once.

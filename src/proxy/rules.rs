@@ -116,6 +116,8 @@ pub(crate) struct Edge {
     pub(crate) forwarded: Forwarded,
     /// Whether the texts of requests are kept for the access log.
     pub(crate) logs: bool,
+    /// Whether answers show the candidates to who asks.
+    pub(crate) explain: bool,
     /// Whether requests without a trusted id get one.
     pub(crate) request_id: bool,
     /// The most connections of clients that a worker holds.
@@ -130,6 +132,7 @@ impl Edge {
             trusted_hops: config.trusted_hops as usize,
             forwarded: config.forwarded,
             logs: config.access_log.is_some(),
+            explain: config.explain,
             request_id: config.request_id,
             max_connections: config.max_connections as usize,
             tls: config.tls.is_some(),
@@ -142,6 +145,7 @@ impl Edge {
             trusted_hops: 0,
             forwarded: Forwarded::default(),
             logs: false,
+            explain: false,
             request_id: false,
             max_connections: 1,
             tls: false,

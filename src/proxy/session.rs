@@ -149,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let bytes = &input.data()[..length];
                 let origin = Origin { head: request, bytes, peer: &client.address, edge };
                 let meta = rules.read(worker.request_id(), &origin);
-                let asked = Asked::of(request, meta.pin);
+                let asked = Asked::of(&origin, meta.pin);
                 headers::to_backend(&origin, || worker.request_id_text(meta.id), parcel);
                 parcel.keep = meta.idempotent && rules.may_repeat;
                 note(worker, &origin, meta.id, journal);
@@ -161,7 +161,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         let clock = worker.shared.clock;
         let incoming = Incoming::new(&mut self.stream, input, client, clock, framing, waits);
-        let mut turn = Turn { worker, client, incoming, parcel, reply, journal, asked };
+        let mut turn =
+            Turn { worker, client, incoming, parcel, reply, journal, asked, explanation: None };
         match meta {
             Ok(meta) => turn.serve(meta).await,
             Err(violation) => turn.refuse(violation).await,

@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{AttemptId, BackendId, Clock, RequestId, RequestMeta, Rng, Time};
 use config::ProxyConfig;
 use policy::{
-    Attempt, BackendStatus, Balancer, Choice, Command, End, Event, Head, Next, Output, Registry,
-    Reject, Settings, Verdict,
+    Attempt, BackendStatus, Balancer, Choice, Command, End, Event, Explanation, Head, Next, Output,
+    Registry, Settings, Verdict,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
+use crate::decision::{Begin, Leg, Opening, Step};
 use crate::events::Events;
 use crate::log::Log;
 use crate::metrics::Counters;
@@ -25,49 +26,7 @@ use crate::names::Names;
 use crate::operator::{BackendView, Change, Refused};
 use crate::prober;
 use crate::rules::{Board, Edge, Rules};
-use crate::waiting::{Mail, Waiter, Waiting};
-
-/// An attempt and where it goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Leg {
-    pub(crate) attempt: Attempt,
-    pub(crate) address: SocketAddr,
-    /// What a sticky cookie says of the backend.
-    pub(crate) pin: u64,
-    /// When it was decided.
-    pub(crate) at: Time,
-}
-
-/// What follows the head, or the failure, of an attempt.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Give the answer to the client; the attempt goes on.
-    Deliver,
-    /// The attempt has ended; send this one.
-    Retry(Leg),
-    /// The attempt has ended, the request has not: another attempt of it is out, or its box gets
-    /// mail.
-    Later(Arc<Waiter>),
-    /// The attempt has ended; tell the client of the failure.
-    GiveUp,
-}
-
-/// What becomes of a new request, and its box if it may get mail.
-#[derive(Debug)]
-pub(crate) struct Begin {
-    pub(crate) verdict: Opening,
-    pub(crate) at: Time,
-    pub(crate) waiter: Option<Arc<Waiter>>,
-}
-
-/// What becomes of a new request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Opening {
-    Send(Leg),
-    /// Its box gets mail.
-    Wait,
-    Reject(Reject),
-}
+use crate::waiting::{Mail, Waiting};
 
 /// One tenant of a pool slot.
 #[derive(Clone, Copy, Debug)]
@@ -264,7 +223,9 @@ impl Shared {
                 Verdict::Wait(_) => Opening::Wait,
                 Verdict::Reject(reject) => Opening::Reject(reject),
             };
-            let may_hedge = state.balancer.settings().hedging.is_some() && request.idempotent;
+            let may_hedge = state.balancer.settings().hedging.is_some()
+                && request.idempotent
+                && request.replayable;
             let waiter = match verdict {
                 Opening::Wait => Some(state.waiting.open(request.id)),
                 Opening::Send(_) if may_hedge => Some(state.waiting.open(request.id)),
@@ -297,6 +258,11 @@ impl Shared {
             }
             (step, now)
         })
+    }
+
+    /// What a request would be picked from.
+    pub(crate) fn explain(&self, request: &RequestMeta) -> Explanation {
+        self.lock().balancer.explain(self.clock.now(), request)
     }
 
     /// A request gives up its box. `pending` says that no attempt of it is out and it is not over.

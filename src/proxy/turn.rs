@@ -5,15 +5,17 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use base::RequestMeta;
-use policy::End;
+use policy::{End, Explanation};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::Own;
 use crate::client::{Client, Order};
 use crate::exchange::Exchange;
+use crate::explain;
 use crate::forward::{self, NoAnswer};
+use crate::forwarded::Origin;
 use crate::headers::{self, Dress};
-use crate::http1::{Method, Receiver, RequestHead, Version, Violation};
+use crate::http1::{Method, Receiver, Version, Violation};
 use crate::incoming::Incoming;
 use crate::journal::{Ending, Journal};
 use crate::parcel::Parcel;
@@ -41,16 +43,29 @@ pub(crate) struct Asked {
     keeps_alive: bool,
     /// What its sticky cookie says.
     pin: Option<u64>,
+    /// It wants to know what it was picked from.
+    explain: bool,
 }
 
 impl Asked {
     /// A request whose head was refused.
-    pub(crate) const REFUSED: Self =
-        Self { version: Version::Http11, method: Method::Other, keeps_alive: false, pin: None };
+    pub(crate) const REFUSED: Self = Self {
+        version: Version::Http11,
+        method: Method::Other,
+        keeps_alive: false,
+        pin: None,
+        explain: false,
+    };
 
-    pub(crate) fn of(head: &RequestHead, pin: Option<u64>) -> Self {
-        let (version, method) = (head.version(), head.method());
-        Self { version, method, keeps_alive: head.keeps_alive(), pin }
+    pub(crate) fn of(origin: &Origin<'_>, pin: Option<u64>) -> Self {
+        let Origin { head, bytes, edge, .. } = *origin;
+        Self {
+            version: head.version(),
+            method: head.method(),
+            keeps_alive: head.keeps_alive(),
+            pin,
+            explain: edge.explain && head.get(explain::NAME, bytes) == Some(b"1"),
+        }
     }
 }
 
@@ -63,6 +78,8 @@ pub(crate) struct Turn<'a, S: AsyncRead + AsyncWrite + Unpin> {
     pub(crate) reply: &'a mut Vec<u8>,
     pub(crate) journal: &'a mut Journal,
     pub(crate) asked: Asked,
+    /// What it was picked from, if it wants to know.
+    pub(crate) explanation: Option<Explanation>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Turn<'_, S> {
@@ -75,11 +92,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Turn<'_, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Turn<'_, S> {
     /// A request whose head is whole.
-    pub(crate) async fn serve(&mut self, meta: RequestMeta) -> Then {
+    pub(crate) async fn serve(&mut self, mut meta: RequestMeta) -> Then {
         if self.asked.method == Method::Connect {
             return self.answer(&Own::new(501, "CONNECT is not supported here")).await;
         }
-        match self.obtain(meta).await {
+        match self.obtain(&mut meta).await {
             Ok(exchange) if exchange.head().switches() => self.switch(exchange).await,
             Ok(exchange) => self.deliver(exchange).await,
             Err(NoAnswer::ClientLeft) => Then::Close,
@@ -94,13 +111,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Turn<'_, S> {
     }
 
     /// Waits for the first bytes of the body, if there is one, and sends the request.
-    async fn obtain(&mut self, meta: RequestMeta) -> Result<Exchange, NoAnswer> {
-        let Self { worker, incoming, parcel, journal, .. } = self;
+    async fn obtain(&mut self, meta: &mut RequestMeta) -> Result<Exchange, NoAnswer> {
+        let Self { worker, incoming, parcel, journal, asked, explanation, .. } = self;
         // They go out together with the head; and no backend is kept waiting for them, nor sees
         // anything of a body that is malformed at once.
         let fault = poll_fn(|cx| incoming.poll_bytes(cx).map(Result::err)).await;
+        meta.replayable = parcel.keep && incoming.is_at_hand();
+        if asked.explain {
+            *explanation = Some(worker.shared.explain(meta));
+        }
         let outcome = match fault {
-            None => forward::obtain(worker, meta, parcel, incoming, journal).await,
+            None => forward::obtain(worker, *meta, parcel, incoming, journal).await,
             Some(fault) => Err(NoAnswer::Own(Own::of_fault(fault))),
         };
         if matches!(incoming.fault(), Some(Fault::Framing(_))) {
@@ -151,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Turn<'_, S> {
             to: Receiver { version: self.asked.version, keep_alive },
             chunked,
             cookie: rules.cookie.as_deref().map(|name| (name, self.asked.pin)),
+            explanation: self.explanation.as_ref(),
             today: &self.worker.today,
         };
         self.journal.status = exchange.head().status();

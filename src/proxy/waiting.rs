@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 use base::RequestId;
 use policy::Reject;
 
-use crate::shared::{Leg, Shared};
+use crate::decision::Leg;
+use crate::shared::Shared;
 
 /// What is decided about a request that waits.
 #[derive(Clone, Copy, Debug)]

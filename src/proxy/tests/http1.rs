@@ -42,7 +42,10 @@ fn an_old_client_may_stay_when_it_asks_to() {
     for _ in 0..2 {
         write(&mut client.stream, "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
         let answer = client.answer("GET").expect("an answer");
-        assert_eq!((answer.header("connection"), answer.text().as_str()), (Some("keep-alive"), "a"));
+        assert_eq!(
+            (answer.header("connection"), answer.text().as_str()),
+            (Some("keep-alive"), "a")
+        );
     }
     write(&mut client.stream, "GET / HTTP/1.0\r\n\r\n");
     assert_eq!(client.answer("GET").expect("an answer").header("connection"), None);
@@ -234,7 +237,8 @@ fn an_upgrade_that_is_refused_is_an_answer_like_any_other() {
 fn a_tunnel_ends_with_the_proxy_and_with_its_client() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let lab = Lab::start("", &[listener.local_addr().expect("bound")]);
-    let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let answer =
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     let (_, client, mut backend) = upgrade(&lab, &listener, answer);
     assert_eq!(backend.exactly(5).expect("joined"), b"early");
     drop(client);
