@@ -1,6 +1,7 @@
 //! The backends: who is there, who is ready, how much each has in flight.
 //! It must not know how one of them is picked.
 
+mod roster;
 mod service;
 mod status;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeSet;
 
 use base::{BackendId, Slab, Time};
 
+use self::roster::Outdated;
 pub(crate) use self::service::Ejection;
 pub use self::status::{BackendStatus, State};
 use crate::health::Check;
@@ -50,6 +52,8 @@ pub(crate) struct Backend {
     eligible: bool,
     reason: String,
     since: Time,
+    /// The number of its coming, which is its place in the order.
+    joined: u64,
     in_flight: u32,
     attempts: u64,
     failures: u64,
@@ -78,8 +82,10 @@ pub struct Pool {
     totals: Totals,
     /// Per slot: the tenant's place among the candidates.
     places: Vec<u32>,
-    /// The candidates to be, or their weights, are no longer those of `candidates`.
-    stale: bool,
+    /// What of the candidates or their weights is no longer as in `candidates`.
+    outdated: Outdated,
+    /// Backends added so far.
+    joined: u64,
     /// How many are in service.
     ready: usize,
     /// How many of the ready and of the others may be used in a panic.
@@ -168,7 +174,8 @@ impl Pool {
             candidates: Vec::new(),
             totals: Totals { weight: 0, in_flight: 0 },
             places: Vec::new(),
-            stale: false,
+            outdated: Outdated::Nothing,
+            joined: 0,
             ready: 0,
             eligible: 0,
             ejected: 0,
@@ -220,10 +227,12 @@ impl Pool {
             eligible: false,
             reason: if ready { "added" } else { "added: no probe has passed yet" }.into(),
             since: now,
+            joined: self.joined,
             in_flight: 0,
             attempts: 0,
             failures: 0,
         }));
+        self.joined += 1;
         self.order.push(id);
         if self.places.len() <= id.slot as usize {
             self.places.resize(id.slot as usize + 1, NOWHERE);
@@ -235,8 +244,10 @@ impl Pool {
 
     /// Takes a backend out and returns its name.
     pub(crate) fn remove(&mut self, id: BackendId) -> Option<String> {
+        let joined = self.get(id)?.joined;
+        let is_before = |&other: &BackendId| self.get(other).is_some_and(|b| b.joined < joined);
+        self.order.remove(self.order.partition_point(is_before));
         let backend = self.backends.remove(id.into())?;
-        self.order.retain(|&other| other != id);
         self.names.remove(&backend.name);
         self.places[id.slot as usize] = NOWHERE;
         self.count_out(&backend);
@@ -255,33 +266,10 @@ impl Pool {
         let Some(backend) = self.get_mut(id) else { return false };
         let changed = backend.weight != weight;
         backend.weight = weight;
-        self.stale |= changed;
+        if changed {
+            self.outdate(id);
+        }
         changed
-    }
-
-    /// Brings the candidates up to date; whether there was anything to do. Changes are gathered
-    /// until the next pick, so that a thousand backends that become ready cost one rebuild.
-    pub(crate) fn refresh(&mut self) -> bool {
-        if !self.stale {
-            return false;
-        }
-        self.stale = false;
-        self.full = 0;
-        self.candidates.clear();
-        self.totals = Totals::default();
-        self.places.fill(NOWHERE);
-        for &id in &self.order {
-            let backend = self.backends.get(id.into()).expect("order holds present backends only");
-            if self.is_to_be_candidate(backend) {
-                self.places[id.slot as usize] = self.candidates.len() as u32;
-                let weight = self.weight_now(backend);
-                self.totals.weight += u64::from(weight);
-                self.totals.in_flight += u64::from(backend.in_flight);
-                self.full += usize::from(backend.in_flight >= self.most_in_flight);
-                self.candidates.push(Candidate { id, weight, in_flight: backend.in_flight });
-            }
-        }
-        true
     }
 
     /// All candidates as of the last [`Pool::refresh`]; `None` when there are none.

@@ -136,15 +136,11 @@ impl Balancer {
         }
     }
 
-    /// What is remembered of a backend that may be ejected; none of one that is: what it answers
-    /// then was asked before, or in a panic, and it begins anew when it comes back.
+    /// What is remembered of a backend that may be ejected. What is counted while it is out, because
+    /// it was asked before or in a panic, is void when it comes back.
     fn record(&mut self, id: BackendId) -> Option<(&mut Record, &EjectionSettings)> {
         let settings = self.settings.ejection.as_ref()?;
-        let backend = self.pool.get(id)?;
-        if backend.ejection.is_some() {
-            return None;
-        }
-        let since = backend.since();
+        let since = self.pool.get(id)?.since();
         let records = &mut self.upkeep.ejections.records;
         Some((records.or_insert_with(id, || Record::new(since))?, settings))
     }

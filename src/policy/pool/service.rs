@@ -3,6 +3,7 @@
 
 use base::{BackendId, Time};
 
+use super::roster::Outdated;
 use super::{Backend, Pool, State};
 use crate::health::{Check, Standing};
 use crate::settings::PanicSettings;
@@ -56,16 +57,18 @@ impl Pool {
         self.eligible += usize::from(backend.eligible);
         let ready = backend.state == State::Ready;
         self.ready += usize::from(ready);
-        self.stale |= ready;
+        if ready {
+            self.outdate(id);
+        }
     }
 
     /// Forgets a backend that was just removed.
     pub(super) fn count_out(&mut self, backend: &Backend) {
         self.eligible -= usize::from(backend.eligible);
         self.ejected -= usize::from(backend.ejection.is_some());
-        let ready = backend.state == State::Ready;
-        self.ready -= usize::from(ready);
-        self.stale |= ready || (self.panicking && backend.eligible);
+        self.ready -= usize::from(backend.state == State::Ready);
+        // Even where it was no candidate: strategies may keep a place for those that come back.
+        self.outdated = Outdated::All;
     }
 
     /// Draws the state from drain, health and ejection; from what to what, where it changed. The
@@ -81,8 +84,8 @@ impl Pool {
         if eligible != backend.eligible {
             backend.eligible = eligible;
             self.eligible = if eligible { self.eligible + 1 } else { self.eligible - 1 };
-            self.stale |= self.panicking;
         }
+        // Who is eligible follows from the state too, so the list is right where that is the same.
         let (from, to) = (backend.state, backend.state_now());
         if from == to {
             return None;
@@ -96,7 +99,9 @@ impl Pool {
         backend.cold |= matches!(to, State::Down | State::Ejected);
         self.ready += usize::from(to == State::Ready);
         self.ready -= usize::from(from == State::Ready);
-        self.stale |= from == State::Ready || to == State::Ready;
+        if self.panicking || from == State::Ready || to == State::Ready {
+            self.outdate(id);
+        }
         Some((from, to))
     }
 
@@ -126,7 +131,10 @@ impl Pool {
             && backend.percent != percent
         {
             backend.percent = percent;
-            self.stale |= backend.state == State::Ready || self.panicking;
+            let is_shown = backend.state == State::Ready || self.panicking;
+            if is_shown {
+                self.outdate(id);
+            }
         }
     }
 
@@ -134,7 +142,7 @@ impl Pool {
     pub(crate) const fn set_warming(&mut self, may_warm_up: bool) {
         if self.in_percent != may_warm_up {
             self.in_percent = may_warm_up;
-            self.stale = true;
+            self.outdated = Outdated::All;
         }
     }
 
@@ -162,7 +170,7 @@ impl Pool {
             return None;
         }
         self.panicking = panicking;
-        self.stale = true;
+        self.outdated = Outdated::All;
         Some((self.ready, self.eligible))
     }
 }

@@ -67,6 +67,23 @@ fn failures_in_a_row_eject_until_the_time_is_over() {
     assert_eq!(lines.len(), 2);
 }
 
+/// Time in service takes doublings back, and that before an ejection none of those after it.
+#[test]
+fn ejections_grow_with_what_went_before() {
+    let (mut balancer, ids) = balancer(ejecting(|_| {}), 1, &[1, 1]);
+    let mut now = at(0);
+    for (served, seconds) in [(100, 5), (0, 10), (19, 20), (40, 20), (0, 40), (0, 60), (0, 60)] {
+        now += Duration::from_secs(served);
+        for i in 0..12 {
+            serve(&mut balancer, now, i, |id| if id == ids[0] { reset() } else { status(200) });
+        }
+        let until = balancer.pool().status(ids[0]).unwrap().ejected_until.expect("it failed");
+        assert_eq!(until, now + Duration::from_secs(seconds), "after {served} s in service");
+        now = until;
+        balancer.handle_timeout(now);
+    }
+}
+
 #[test]
 fn a_backend_that_asks_to_be_left_alone_is() {
     let retry_after = |seconds| Head::Status {
