@@ -1,5 +1,5 @@
-//! What one pick costs, its attempt's head and end included: every strategy over 10, 100 and 1,000
-//! backends, with as many requests in flight as there are backends.
+//! What one pick costs, its attempt's head and end included, and the load probes that go with it:
+//! every strategy over 10, 100 and 1,000 backends, with as many requests in flight as backends.
 //! It must not judge: the figures belong in reports/benchmarks.md, with the machine's description.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -79,7 +79,10 @@ fn main() {
     // Rounds in turns: what disturbs the machine for a while disturbs all alike.
     let mut figures: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
     let mut benches: Vec<(usize, usize, Bench)> = Vec::new();
-    for (place, entry) in registry.entries().iter().enumerate() {
+    // `cargo bench -p policy -- p2c prequal`: these alone.
+    let named: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|other| other == name);
+    for (place, entry) in registry.entries().iter().enumerate().filter(|(_, e)| wanted(e.name)) {
         for backends in [10, 100, 1_000] {
             let choice = entry.choose(&BTreeMap::new()).expect("defaults are valid");
             benches.push((place, backends, Bench::new(Settings::plain(choice), backends)));
@@ -97,7 +100,7 @@ fn main() {
             figures.entry((*place, *backends)).or_default().push(took);
         }
     }
-    for (place, entry) in registry.entries().iter().enumerate() {
+    for (place, entry) in registry.entries().iter().enumerate().filter(|(_, e)| wanted(e.name)) {
         let figure = |backends| {
             let mut rounds = figures[&(place, backends)].clone();
             rounds.sort_by(f64::total_cmp);

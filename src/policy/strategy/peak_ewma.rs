@@ -156,15 +156,15 @@ impl Strategy for PeakEwma {
         let decay = self.decay;
         let Some(known) = self.estimates.get_mut(backend) else { return };
         let after = observation.after.as_secs_f64();
-        let so_far = known.map_or(0.0, |e| e.decayed(now, decay));
+        let so_far = || known.map_or(0.0, |e| e.decayed(now, decay));
         let sample = match observation.seen {
             Seen::Answer => after,
             Seen::Failure { retry_after } => {
                 let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER).as_secs_f64();
-                after.max(self.penalty).max(asked).max(so_far)
+                after.max(self.penalty).max(asked).max(so_far())
             }
             // It would have taken longer; how long is not known, so it can only raise the estimate.
-            Seen::Nothing if after > so_far => after,
+            Seen::Nothing if after > so_far() => after,
             Seen::Nothing => return,
         };
         match known {

@@ -139,9 +139,9 @@ impl Spread {
 
     fn next(&mut self) -> usize {
         self.owed += self.rate;
-        let whole = self.owed.floor();
-        self.owed -= whole;
-        whole as usize
+        let whole = self.owed as usize;
+        self.owed -= whole as f64;
+        whole
     }
 }
 
