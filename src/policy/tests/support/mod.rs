@@ -1,6 +1,7 @@
 //! What the tests of the whole balancer share: a balancer with named backends, and shorthands.
 //! It must not check anything.
 
+pub mod books;
 pub mod keys;
 pub mod queues;
 
@@ -13,7 +14,7 @@ use policy::{
     Probe, ProbeResult, Registry, Settings, State, Verdict,
 };
 
-pub fn ms(ms: u64) -> Duration {
+pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
