@@ -26,6 +26,7 @@ use crate::names::Names;
 use crate::operator::{BackendView, Change, Refused};
 use crate::prober;
 use crate::rules::{Board, Edge, Rules};
+use crate::upstream::Pools;
 use crate::waiting::{Mail, Waiting};
 
 /// One tenant of a pool slot.
@@ -118,6 +119,8 @@ pub(crate) struct Shared {
     /// What the settings of the moment ask of whoever carries a request.
     pub(crate) board: Board,
     pub(crate) edge: Edge,
+    /// Idle connections to backends.
+    pub(crate) pools: Arc<Pools>,
     /// Raised when the proxy shall end.
     pub(crate) stopping: watch::Sender<bool>,
     /// When the balancer's timer is armed for, in nanoseconds of the clock.
@@ -159,6 +162,7 @@ impl Shared {
             counters: (0..config.workers.max(1)).map(|_| Arc::default()).collect(),
             board: Board::new(Rules::new(&config.settings)),
             edge: Edge::new(config),
+            pools: Arc::new(Pools::new(config.workers.max(1) as usize)),
             stopping: watch::Sender::new(false),
             armed: AtomicU64::new(Time::MAX.as_nanos()),
             earlier: Notify::new(),

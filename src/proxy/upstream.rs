@@ -1,11 +1,11 @@
 //! Connections to backends: opening and keeping them. It must not decide where a request goes, nor
 //! know what is said on them.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use base::BackendId;
@@ -78,6 +78,13 @@ impl Wire {
         matches!(got, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Makes another worker's connection one of the worker that calls: its events come to whoever
+    /// waits here. `None` if the system does not let it.
+    fn adopt(self) -> Option<Self> {
+        let stream = TcpStream::from_std(self.stream.into_std().ok()?).ok()?;
+        Some(Self { stream, ..self })
+    }
+
     /// The task that used it last is not woken by it any more, nor kept in memory.
     fn forget_its_task(&self) {
         let _ = self.stream.poll_read_ready(&mut Context::from_waker(Waker::noop()));
@@ -112,21 +119,66 @@ struct Slot {
 
 /// A worker's idle connections.
 #[derive(Default)]
+struct Kept {
+    slots: Vec<Slot>,
+    sweeps: u64,
+}
+
+impl Kept {
+    fn slot(&mut self, backend: BackendId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(backend.slot as usize)?;
+        (slot.generation == backend.generation).then_some(slot)
+    }
+}
+
+/// The idle connections of all workers. Each keeps its own, so that hardly anyone ever waits for a
+/// lock; who has none to a backend takes another's instead of opening one.
+pub(crate) struct Pools(Box<[Mutex<Kept>]>);
+
+impl Pools {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Mutex::default()).collect())
+    }
+
+    fn lock(&self, worker: usize) -> MutexGuard<'_, Kept> {
+        // Whatever state a panic left it in, it holds connections and nothing else.
+        self.0[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The pools as one worker sees them.
 pub(crate) struct Pool {
-    slots: RefCell<Vec<Slot>>,
-    sweeps: Cell<u64>,
+    all: Arc<Pools>,
+    own: usize,
 }
 
 impl Pool {
-    /// The latest used idle connection to a backend: the rest may grow old and be closed.
+    pub(crate) fn new(all: Arc<Pools>, own: usize) -> Self {
+        Self { all, own }
+    }
+
+    /// An idle connection to a backend, if any worker has one. Of the own ones the latest used: the
+    /// rest may grow old and be closed. Of another's the one that it would use last.
     pub(crate) fn take(&self, backend: BackendId) -> Option<Wire> {
-        let mut slots = self.slots.borrow_mut();
-        let slot = slots.get_mut(backend.slot as usize)?;
-        if slot.generation != backend.generation {
-            return None;
-        }
+        let own = self.find(self.own, backend, VecDeque::pop_back);
+        own.or_else(|| {
+            let workers = self.all.0.len();
+            let others = (1..workers).map(|step| (self.own + step) % workers);
+            let mut found = others.filter_map(|at| self.find(at, backend, VecDeque::pop_front));
+            found.find_map(Wire::adopt)
+        })
+    }
+
+    fn find(
+        &self,
+        worker: usize,
+        backend: BackendId,
+        next: impl Fn(&mut VecDeque<Idle>) -> Option<Idle>,
+    ) -> Option<Wire> {
+        let mut kept = self.all.lock(worker);
+        let slot = kept.slot(backend)?;
         loop {
-            let Idle { wire, .. } = slot.idle.pop_back()?;
+            let Idle { wire, .. } = next(&mut slot.idle)?;
             if wire.is_quiet() {
                 return Some(wire);
             }
@@ -138,28 +190,30 @@ impl Pool {
         if !wire.is_quiet() {
             return;
         }
-        let mut slots = self.slots.borrow_mut();
+        let mut kept = self.all.lock(self.own);
+        let since = kept.sweeps;
         let BackendId { slot, generation } = wire.backend;
         let index = slot as usize;
-        if slots.len() <= index {
-            slots.resize_with(index + 1, Slot::default);
+        if kept.slots.len() <= index {
+            kept.slots.resize_with(index + 1, Slot::default);
         }
-        let slot = &mut slots[index];
+        let slot = &mut kept.slots[index];
         if slot.generation < generation {
             // A new tenant: the former's connections lead nowhere any more.
             *slot = Slot { generation, idle: VecDeque::new() };
         }
         if slot.generation == generation && slot.idle.len() < MAX_IDLE_PER_BACKEND {
-            slot.idle.push_back(Idle { wire, since: self.sweeps.get() });
+            slot.idle.push_back(Idle { wire, since });
         }
     }
 
     /// To be called once a second: closes what has been idle for too long, or leads to a backend
     /// that is no longer there.
     pub(crate) fn sweep(&self, idle_sweeps: u64, present: impl Fn(BackendId) -> bool) {
-        let now = self.sweeps.get() + 1;
-        self.sweeps.set(now);
-        for (index, slot) in self.slots.borrow_mut().iter_mut().enumerate() {
+        let mut kept = self.all.lock(self.own);
+        kept.sweeps += 1;
+        let now = kept.sweeps;
+        for (index, slot) in kept.slots.iter_mut().enumerate() {
             let slot_id = u32::try_from(index).expect("slots are numbered by u32");
             let id = BackendId { slot: slot_id, generation: slot.generation };
             if !slot.idle.is_empty() && !present(id) {
@@ -173,9 +227,9 @@ impl Pool {
         }
     }
 
-    /// Closes everything.
+    /// Closes everything that is its own.
     pub(crate) fn clear(&self) {
-        self.slots.borrow_mut().clear();
+        self.all.lock(self.own).slots.clear();
     }
 }
 

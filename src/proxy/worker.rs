@@ -54,12 +54,13 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, index: u32) -> Self {
         let counters = Arc::clone(&shared.counters[index as usize]);
         let rules = Copied::new(&shared.board);
+        let pool = Pool::new(Arc::clone(&shared.pools), index as usize);
         let id_seed = mix(shared.seed, u64::from(index));
         Self {
             shared,
             counters,
             clients: Clients::default(),
-            pool: Pool::default(),
+            pool,
             desks: Stock::default(),
             lanes: Stock::default(),
             today: Today::new(),

@@ -256,4 +256,6 @@ fn several_workers_share_one_port_and_one_balancer() {
     }
     // Round robin over all workers' requests together, however the kernel spread the connections.
     assert_eq!((a.seen().len(), b.seen().len()), (20, 20));
+    // One at a time: a worker that has no connection takes another's.
+    assert_eq!((a.connections(), b.connections()), (1, 1));
 }
