@@ -4,7 +4,6 @@
 mod event_stream;
 mod view;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
-use policy::{Choice, ParameterValue};
+use config::policy_keys;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -65,26 +64,36 @@ fn router(shared: Arc<Shared>, about: About) -> Router {
         .with_state(Api { shared, about: Arc::new(about) })
 }
 
-/// An error as the API tells it: `{"error": "…"}`.
+/// An error as the API tells it: `{"error": "…"}`, with `"problems": […]` where there are several.
 #[derive(Debug)]
 struct Problem {
     status: StatusCode,
     message: String,
+    problems: Vec<String>,
 }
 
 impl Problem {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), problems: vec![] }
     }
 
     fn bad(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
+
+    /// All that is wrong with a change.
+    fn all(problems: Vec<String>) -> Self {
+        Self { problems: problems.clone(), ..Self::bad(problems.join("; ")) }
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({ "error": self.message }))).into_response()
+        let body = match self.problems.is_empty() {
+            true => json!({ "error": self.message }),
+            false => json!({ "error": self.message, "problems": self.problems }),
+        };
+        (self.status, Json(body)).into_response()
     }
 }
 
@@ -213,60 +222,23 @@ async fn config(State(api): State<Api>) -> Json<Value> {
 
 async fn change_config(
     State(api): State<Api>,
-    Body(patch): Body<serde_json::Map<String, Value>>,
+    Body(mut patch): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
-    if let Some(key) = patch.keys().find(|key| *key != "strategy") {
-        let key = config::value::shown(key);
-        return Err(Problem::bad(format!(
-            "{key} cannot be changed while running; \"strategy\" can"
-        )));
-    }
-    let Some(wanted) = patch.get("strategy") else {
-        return Err(Problem::bad("nothing to change: give \"strategy\""));
-    };
-    let choice = read_choice(&api.shared, wanted)?;
-    api.shared.exchange(choice)?;
-    Ok(Json(view::configuration(&api.about, &api.shared.settings())))
-}
-
-/// A strategy by its name, or as `{"name": …, parameters}`.
-fn read_choice(shared: &Shared, wanted: &Value) -> Result<Choice, Problem> {
-    let shape = || Problem::bad("strategy must be a name, or an object with a name and parameters");
-    let empty = serde_json::Map::new();
-    let (name, table) = match wanted {
-        Value::String(name) => (name.as_str(), &empty),
-        Value::Object(table) => {
-            (table.get("name").and_then(Value::as_str).ok_or_else(shape)?, table)
+    if let Value::Object(patch) = &mut patch {
+        if patch.is_empty() {
+            let message = "nothing to change: give {\"retry\": {\"attempts\": 3}}, for example";
+            return Err(Problem::bad(message));
         }
-        _ => return Err(shape()),
-    };
-    let mut given = BTreeMap::new();
-    for (key, value) in table.iter().filter(|(key, _)| *key != "name") {
-        let value = parameter(value).ok_or_else(|| {
-            let key = config::value::shown(key);
-            Problem::bad(format!("{key} must be a number, true, false or a duration as \"10s\""))
+        api.about.strip(patch).map_err(|key| {
+            Problem::bad(format!("{key} cannot be changed while running: it needs a restart"))
         })?;
-        given.insert(key.clone(), value);
     }
-    shared.registry.choose(name, &given).map_err(|errors| {
-        let messages: Vec<String> = errors.into_iter().map(|error| error.message).collect();
-        Problem::bad(messages.join("; "))
-    })
-}
-
-fn parameter(value: &Value) -> Option<ParameterValue> {
-    match value {
-        Value::Bool(flag) => Some(ParameterValue::Flag(*flag)),
-        Value::Number(number) => number
-            .as_i64()
-            .map(ParameterValue::Integer)
-            .or_else(|| number.as_f64().map(ParameterValue::Number)),
-        Value::String(text) => Some(match config::value::parse_duration(text) {
-            Ok(duration) => ParameterValue::Duration(duration),
-            Err(_) => ParameterValue::Text(text.clone().into()),
-        }),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
+    let registry = &api.shared.registry;
+    let settings = api
+        .shared
+        .revise(|current| policy_keys::patch(current, &patch, registry))
+        .map_err(Problem::all)?;
+    Ok(Json(view::configuration(&api.about, &settings)))
 }
 
 async fn show_metrics(State(api): State<Api>) -> impl IntoResponse {

@@ -57,10 +57,23 @@ pub(crate) fn text(shared: &Shared) -> String {
     };
     let accepted = sum(|c| &c.clients_accepted);
     let open = accepted.saturating_sub(sum(|c| &c.clients_closed));
+    let tally = shared.tally();
     let mut page = Page(String::with_capacity(4096));
     page.counter("lab_requests_total", "Requests read from clients", sum(|c| &c.requests));
     page.counter("lab_attempts_total", "Requests sent to backends", sum(|c| &c.attempts));
-    page.counter("lab_retries_total", "Retries granted by the balancer", shared.retries());
+    page.counter("lab_retries_total", "Retries granted by the balancer", tally.counts.retries);
+    page.counter("lab_hedges_total", "Second attempts beside a slow one", tally.counts.hedges);
+    page.head("lab_rejected_total", "counter", "Requests that got no backend, by the reason");
+    for (reason, count) in tally.counts.rejected() {
+        page.line("lab_rejected_total", "reason", reason, count);
+    }
+    page.value("lab_queue_length", "gauge", "Requests that wait in the queue", tally.queued as u64);
+    if let Some(limit) = tally.in_flight_limit {
+        let help = "The adaptive limit on requests in flight";
+        page.value("lab_in_flight_limit", "gauge", help, u64::from(limit));
+    }
+    let panics = u64::from(tally.is_panicking);
+    page.value("lab_panic", "gauge", "1 while backends that are out are used", panics);
     page.counter("lab_refused_total", "Requests refused for framing", sum(|c| &c.refused));
     page.counter(
         "lab_shortages_total",

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use base::Time;
-use policy::CommandError;
+use policy::{CommandError, Counts};
 
 /// What an operator sees of one backend.
 #[derive(Clone, Debug)]
@@ -12,12 +12,16 @@ pub(crate) struct BackendView {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     pub(crate) weight: u32,
+    /// What it counts now: less while it warms up.
+    pub(crate) effective_weight: f64,
     pub(crate) state: &'static str,
     pub(crate) reason: String,
     pub(crate) since: Time,
     pub(crate) in_flight: u32,
     pub(crate) attempts: u64,
     pub(crate) failures: u64,
+    pub(crate) ejections: u64,
+    pub(crate) ejected_until: Option<Time>,
     pub(crate) last_check: Option<String>,
 }
 
@@ -51,4 +55,16 @@ impl From<CommandError> for Refused {
 pub(crate) struct Change {
     pub(crate) weight: Option<u32>,
     pub(crate) drain: Option<bool>,
+}
+
+/// What a balancer tells of itself in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tally {
+    pub(crate) counts: Counts,
+    /// Requests that wait in the queue.
+    pub(crate) queued: usize,
+    /// The adaptive limit of the moment, where it is on.
+    pub(crate) in_flight_limit: Option<u32>,
+    /// Backends that are out are used, because too few are in.
+    pub(crate) is_panicking: bool,
 }

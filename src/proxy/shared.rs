@@ -5,16 +5,15 @@
 //! goes through [`Shared::decide`], which locks, reads the clock, asks, drains the outputs, unlocks
 //! and then performs them: nothing can be forgotten between a decision and its consequences.
 
+mod operations;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{AttemptId, BackendId, Clock, RequestId, RequestMeta, Rng, Time};
 use config::ProxyConfig;
-use policy::{
-    Attempt, BackendStatus, Balancer, Choice, Command, End, Event, Explanation, Head, Next, Output,
-    Registry, Settings, Verdict,
-};
+use policy::{Attempt, Balancer, End, Event, Explanation, Head, Next, Output, Registry, Verdict};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -23,7 +22,6 @@ use crate::events::Events;
 use crate::log::Log;
 use crate::metrics::Counters;
 use crate::names::Names;
-use crate::operator::{BackendView, Change, Refused};
 use crate::prober;
 use crate::rules::{Board, Edge, Rules};
 use crate::upstream::Pools;
@@ -59,55 +57,13 @@ impl State {
     fn address(&self, id: BackendId) -> Option<SocketAddr> {
         self.place(id).map(|place| place.address)
     }
-
-    fn find(&self, name: &str) -> Result<BackendId, Refused> {
-        let mut all = self.balancer.pool().statuses();
-        let found = all.find(|status| status.name == name).map(|status| status.id);
-        found.ok_or_else(|| Refused::Unknown(name.into()))
-    }
-
-    fn view(&self, status: &BackendStatus<'_>) -> BackendView {
-        BackendView {
-            name: status.name.into(),
-            address: self.address(status.id).expect("every backend was added with its address"),
-            weight: status.weight,
-            state: status.state.word(),
-            reason: status.reason.into(),
-            since: status.since,
-            in_flight: status.in_flight,
-            attempts: status.attempts,
-            failures: status.failures,
-            last_check: status.last_check.map(String::from),
-        }
-    }
-
-    fn add(
-        &mut self,
-        now: Time,
-        name: Option<String>,
-        address: SocketAddr,
-        weight: u32,
-    ) -> Result<BackendId, Refused> {
-        let same = |status: &BackendStatus<'_>| self.address(status.id) == Some(address);
-        if let Some(status) = self.balancer.pool().statuses().find(same) {
-            return Err(Refused::AddressTaken(address, status.name.into()));
-        }
-        let name = name.unwrap_or_else(|| self.names.fresh());
-        let pin = policy::pin_of(&name);
-        let command = Command::Add { name, weight };
-        let id = self.balancer.handle_command(now, command)?.expect("an added backend has an id");
-        let slot = id.slot as usize;
-        if self.places.len() <= slot {
-            self.places.resize(slot + 1, None);
-        }
-        self.places[slot] = Some(Place { generation: id.generation, address, pin });
-        Ok(id)
-    }
 }
 
 /// What all threads of a proxy share.
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// Held by whoever works out a change of the settings.
+    changing: Mutex<()>,
     /// Of all chance in it.
     pub(crate) seed: u64,
     pub(crate) clock: Clock,
@@ -154,6 +110,7 @@ impl Shared {
                 names,
                 waiting: Waiting::default(),
             }),
+            changing: Mutex::default(),
             seed,
             clock,
             registry,
@@ -320,78 +277,6 @@ impl Shared {
             self.armed.store(next.unwrap_or(Time::MAX).as_nanos(), Ordering::Relaxed);
             next
         })
-    }
-
-    /// All backends, in the order in which they were added.
-    pub(crate) fn backends(&self) -> Vec<BackendView> {
-        let state = self.lock();
-        state.balancer.pool().statuses().map(|status| state.view(&status)).collect()
-    }
-
-    /// One backend.
-    pub(crate) fn backend(&self, name: &str) -> Result<BackendView, Refused> {
-        let state = self.lock();
-        let id = state.find(name)?;
-        let status = state.balancer.pool().status(id).expect("found a line above");
-        Ok(state.view(&status))
-    }
-
-    /// A new backend, by its name.
-    pub(crate) fn add(
-        self: &Arc<Self>,
-        name: Option<String>,
-        address: SocketAddr,
-        weight: u32,
-    ) -> Result<BackendView, Refused> {
-        self.decide(|state, now| {
-            let id = state.add(now, name, address, weight)?;
-            let status = state.balancer.pool().status(id).expect("added a line above");
-            Ok(state.view(&status))
-        })
-    }
-
-    /// Out of the pool at once.
-    pub(crate) fn remove(self: &Arc<Self>, name: &str) -> Result<(), Refused> {
-        self.decide(|state, now| {
-            let command = Command::Remove(state.find(name)?);
-            state.balancer.handle_command(now, command)?;
-            Ok(())
-        })
-    }
-
-    /// Another weight, in or out of a drain. The weight comes first, as it alone can be refused.
-    pub(crate) fn change(self: &Arc<Self>, name: &str, change: Change) -> Result<(), Refused> {
-        self.decide(|state, now| {
-            let id = state.find(name)?;
-            let weight = change.weight.map(|weight| Command::Weight(id, weight));
-            let drain = change.drain.map(|on| match on {
-                true => Command::Drain(id),
-                false => Command::Ready(id),
-            });
-            for command in [weight, drain].into_iter().flatten() {
-                state.balancer.handle_command(now, command)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Another strategy from now on.
-    pub(crate) fn exchange(self: &Arc<Self>, choice: Choice) -> Result<(), Refused> {
-        self.decide(|state, now| {
-            state.balancer.handle_command(now, Command::Strategy(choice))?;
-            self.board.post(Rules::new(state.balancer.settings()));
-            Ok(())
-        })
-    }
-
-    /// What the balancer decides by.
-    pub(crate) fn settings(&self) -> Settings {
-        self.lock().balancer.settings().clone()
-    }
-
-    /// Retries granted so far.
-    pub(crate) fn retries(&self) -> u64 {
-        self.lock().balancer.retries()
     }
 }
 

@@ -75,6 +75,13 @@ pub fn patch(
     };
     let mut table = write(current);
     merge(&mut table, patch, "");
+    // A merge leaves out what is null; a misspelt key must not pass for one that is off.
+    for (key, _) in patch.iter().filter(|(_, value)| value.is_null()) {
+        if SETTINGS.keys().all(|known| known.name != key) {
+            let node = convert(&Json::Null, "");
+            table.entries.push(Entry { key: key.clone(), origin: ROOT, node });
+        }
+    }
     for entry in &mut table.entries {
         let path = below("", &entry.key);
         name_places(&mut entry.node, &path);

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
+use base::Time;
 use config::ProxyConfig;
+use config::policy_keys;
 use config::value::format_duration;
-use policy::{ParameterValue, Settings};
+use policy::Settings;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::operator::BackendView;
 use crate::running::Ready;
@@ -17,6 +19,8 @@ pub(super) struct Backend {
     pub(super) id: String,
     address: SocketAddr,
     weight: u32,
+    /// Less than the weight while it warms up.
+    effective_weight: f64,
     state: &'static str,
     reason: String,
     /// Nanoseconds of the proxy's clock.
@@ -24,6 +28,10 @@ pub(super) struct Backend {
     in_flight: u32,
     requests: u64,
     failures: u64,
+    /// How often it was ejected.
+    ejections: u64,
+    /// When its ejection ends, in nanoseconds of the proxy's clock, while there is one.
+    ejected_until_ns: Option<u64>,
     last_check: Option<String>,
 }
 
@@ -33,12 +41,15 @@ impl From<BackendView> for Backend {
             id: view.name,
             address: view.address,
             weight: view.weight,
+            effective_weight: view.effective_weight,
             state: view.state,
             reason: view.reason,
             since_ns: view.since.as_nanos(),
             in_flight: view.in_flight,
             requests: view.attempts,
             failures: view.failures,
+            ejections: view.ejections,
+            ejected_until_ns: view.ejected_until.map(Time::as_nanos),
             last_check: view.last_check,
         }
     }
@@ -62,58 +73,33 @@ impl About {
             drain_timeout: format_duration(config.drain_timeout),
         }
     }
+
+    fn fields(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields,
+            _ => unreachable!("a structure of numbers and texts is a JSON object"),
+        }
+    }
+
+    /// Takes these out of a change that leaves them as they are.
+    ///
+    /// # Errors
+    /// The first of them that it would change.
+    pub(super) fn strip(&self, patch: &mut Map<String, Value>) -> Result<(), String> {
+        for (key, value) in self.fields() {
+            if patch.remove(&key).is_some_and(|wanted| wanted != value) {
+                return Err(key);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The configuration in the keys of proxy.toml; what is off is null.
 pub(super) fn configuration(about: &About, settings: &Settings) -> Value {
-    let mut strategy = Map::new();
-    strategy.insert("name".into(), settings.strategy.name().into());
-    for (name, value) in settings.strategy.parameters() {
-        strategy.insert(name.clone(), parameter(value));
+    let mut whole = about.fields();
+    if let Value::Object(settings) = policy_keys::settings_to_json(settings) {
+        whole.extend(settings);
     }
-    let off = |duration: Option<_>| duration.map(format_duration);
-    let health = settings.health.as_ref().map(|health| {
-        json!({
-            "path": health.path,
-            "interval": format_duration(health.interval),
-            "timeout": format_duration(health.timeout),
-            "fall": health.fall,
-            "rise": health.rise,
-            "jitter": health.jitter,
-            "remove_after": off(health.remove_after),
-        })
-    });
-    let retry = settings.retry.as_ref().map(|retry| {
-        json!({
-            "attempts": retry.attempts,
-            "budget": retry.budget,
-            "budget_min": retry.budget_min,
-            "statuses": retry.statuses,
-        })
-    });
-    let timeout = &settings.timeout;
-    json!({
-        "listen": about.listen,
-        "admin": about.admin,
-        "workers": about.workers,
-        "drain_timeout": about.drain_timeout,
-        "strategy": strategy,
-        "health": health,
-        "retry": retry,
-        "timeout": {
-            "connect": format_duration(timeout.connect),
-            "attempt": off(timeout.attempt),
-            "total": off(timeout.total),
-        },
-    })
-}
-
-fn parameter(value: &ParameterValue) -> Value {
-    match value {
-        ParameterValue::Integer(integer) => (*integer).into(),
-        ParameterValue::Number(number) => (*number).into(),
-        ParameterValue::Flag(flag) => (*flag).into(),
-        ParameterValue::Duration(duration) => format_duration(*duration).into(),
-        ParameterValue::Key(_) | ParameterValue::Text(_) => value.to_string().into(),
-    }
+    Value::Object(whole)
 }

@@ -104,12 +104,15 @@ fn bad_calls_get_a_status_and_a_remedy() {
         ("PATCH", "/v1/backends/b1", r#"{"weight":0}"#, 400, "65536"),
         ("PATCH", "/v1/backends/b1", r#"{"state":"down"}"#, 400, "down"),
         ("PATCH", "/v1/backends/b1", r#"{"address":"127.0.0.1:1"}"#, 400, "address"),
-        ("PATCH", "/v1/config", "{}", 400, "strategy"),
-        ("PATCH", "/v1/config", "7", 400, "body"),
-        ("PATCH", "/v1/config", r#"{"health":null}"#, 400, "health"),
+        ("PATCH", "/v1/config", "{}", 400, "nothing to change"),
+        ("PATCH", "/v1/config", "7", 400, "not 7"),
+        ("PATCH", "/v1/config", "", 400, "body"),
+        ("PATCH", "/v1/config", r#"{"heath":null}"#, 400, "heath"),
+        ("PATCH", "/v1/config", r#"{"strategy":null}"#, 400, "strategy"),
+        ("PATCH", "/v1/config", r#"{"workers":9}"#, 400, "restart"),
+        ("PATCH", "/v1/config", r#"{"retry":{"attempts":0},"queue":7}"#, 400, "queue"),
         ("PATCH", "/v1/config", r#"{"strategy":"p2"}"#, 400, "p2c"),
         ("PATCH", "/v1/config", r#"{"strategy":7}"#, 400, "name"),
-        ("PATCH", "/v1/config", r#"{"strategy":{}}"#, 400, "name"),
         ("PATCH", "/v1/config", r#"{"strategy":{"name":"p2c","chioces":2}}"#, 400, "chioces"),
         ("PATCH", "/v1/config", r#"{"strategy":{"name":"p2c","choices":[]}}"#, 400, "choices"),
         ("GET", "/v1/nothing", "", 404, "openapi"),
@@ -138,6 +141,29 @@ fn the_strategy_can_be_changed() {
     let patch = r#"{"strategy":{"name":"p2c","choices":3}}"#;
     assert_eq!(lab.call("PATCH", "/v1/config", patch).1["strategy"]["choices"], 3);
     eventually("it is in service", || lab.get("/").status() == 200);
+}
+
+#[test]
+fn any_policy_can_be_changed_and_all_or_nothing() {
+    let a = Backend::named("a");
+    let lab = Lab::start("", &[a.address]);
+    let before = lab.call("GET", "/v1/config", "").1;
+    let bad = r#"{"ejection":{},"retry":{"attempts":0},"limits":{"rate":-1}}"#;
+    let (status, problem) = lab.call("PATCH", "/v1/config", bad);
+    assert_eq!((status, problem["problems"].as_array().map(Vec::len)), (400, Some(2)), "{problem}");
+    assert_eq!(lab.call("GET", "/v1/config", "").1, before, "nothing has changed");
+
+    let good = r#"{"ejection":{},"limits":{"rate":0.001,"burst":1},"timeout":{"attempt":"3s"}}"#;
+    let (status, after) = lab.call("PATCH", "/v1/config", good);
+    assert_eq!((status, &after["timeout"]["attempt"]), (200, &json!("3s")), "{after}");
+    assert_eq!(lab.call("GET", "/v1/config", "").1, after);
+    assert_eq!((lab.get("/").status(), lab.get("/").status()), (200, 429), "it is in force");
+    assert!(lab.metric("lab_rejected_total{reason=\"rate_limited\"}") == 1.0);
+
+    // What is shown can be sent back, and what was off is off again.
+    let (status, again) = lab.call("PATCH", "/v1/config", &before.to_string());
+    assert_eq!((status, again), (200, before));
+    assert_eq!((lab.get("/").status(), lab.get("/").status()), (200, 200));
 }
 
 #[test]

@@ -355,6 +355,14 @@ impl Lab {
         self.call("GET", "/v1/backends", "").1.as_array().expect("a list").clone()
     }
 
+    /// The value of a metric, by its name and labels as they stand in the text.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = self.call("GET", "/metrics", "").1;
+        let lines = text.as_str().expect("a text").lines();
+        let value = lines.filter_map(|line| line.strip_prefix(series)?.strip_prefix(' ')).next();
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {series}: {text}"))
+    }
+
     pub(crate) fn in_flight(&self) -> u64 {
         self.backends().iter().map(|b| b["in_flight"].as_u64().expect("a number")).sum()
     }
