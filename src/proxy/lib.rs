@@ -36,6 +36,7 @@ mod server;
 mod session;
 mod shared;
 mod timer;
+mod tls;
 mod tunnel;
 mod turn;
 mod upload;
@@ -44,3 +45,4 @@ mod waiting;
 mod worker;
 
 pub use running::{Ready, Running, StartError, start, start_with};
+pub use tls::TlsError;

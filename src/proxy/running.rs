@@ -19,6 +19,7 @@ use crate::log::Log;
 use crate::operator::Refused;
 use crate::shared::Shared;
 use crate::timer;
+use crate::tls::{Tls, TlsError};
 use crate::worker::{self, Worker};
 
 /// Connections that may wait to be accepted; the kernel lowers it to its own limit.
@@ -37,6 +38,9 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// TLS cannot be spoken with the files of the configuration.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A thread or its runtime could not be made.
     #[error("cannot start a thread of the proxy: {0}; lower `workers` or raise the process limits")]
     Thread(io::Error),
@@ -80,6 +84,15 @@ impl Running {
         self.shared.stopping.send_replace(true);
     }
 
+    /// Reads the certificate of `[tls]` and its key again, for the connections to come. Nothing
+    /// happens without TLS.
+    ///
+    /// # Errors
+    /// What is wrong with the files; the certificate stays what it was.
+    pub fn reload_certificate(&self) -> Result<(), TlsError> {
+        self.shared.tls.as_ref().map_or(Ok(()), Tls::reload)
+    }
+
     /// Waits until all threads have ended: after [`Running::stop`], or when they cannot go on.
     pub fn wait(mut self) {
         for thread in self.threads.drain(..) {
@@ -99,7 +112,7 @@ impl Drop for Running {
 /// Starts a proxy with the lab's own strategies.
 ///
 /// # Errors
-/// When it cannot listen, start its threads, or when two backends have one address or name.
+/// When it cannot read its certificate, listen, start its threads, or when two backends have one address or name.
 pub fn start(config: ProxyConfig, clock: Clock) -> Result<Running, StartError> {
     start_with(config, clock, Registry::standard())
 }
@@ -113,6 +126,7 @@ pub fn start_with(
     clock: Clock,
     registry: Registry,
 ) -> Result<Running, StartError> {
+    let tls = config.tls.as_ref().map(|files| Tls::new(files, false)).transpose()?;
     let workers = config.workers.max(1);
     let listeners = listen(config.listen, workers).map_err(|source| StartError::Listen {
         what: "requests",
@@ -135,7 +149,7 @@ pub fn start_with(
     let control = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let log = Log::start().map_err(StartError::Thread)?;
     let handle = control.handle().clone();
-    let shared = Arc::new(Shared::new(&config, registry, clock, handle, log));
+    let shared = Arc::new(Shared::new(&config, registry, tls, clock, handle, log));
     for backend in &config.backends {
         shared
             .add(backend.id.clone(), backend.address, backend.weight)

@@ -1,5 +1,5 @@
-//! Client connections: accepting them, and ending them when the worker says so. It must not know
-//! what is spoken on them.
+//! Client connections: accepting them, finding out what is spoken on them, and ending them when the
+//! worker says so. It must not know what is said.
 
 use std::io;
 use std::net::SocketAddr;
@@ -78,11 +78,37 @@ impl Drop for Listed {
 
 async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream) {
     let _listed = Listed(Rc::clone(&worker), Rc::clone(&client));
-    let mut session = pin!(Session::new(worker, Rc::clone(&client), stream).run());
+    let mut speaking = pin!(speak(worker, Rc::clone(&client), stream));
     std::future::poll_fn(|cx| match client.listen(cx.waker()) {
         // What is on it ends with it.
         Order::Close => Poll::Ready(()),
-        Order::Serve | Order::Finish => session.as_mut().poll(cx),
+        Order::Serve | Order::Finish => speaking.as_mut().poll(cx),
     })
     .await;
+}
+
+/// Serves a client in its own protocol. What is not plain HTTP/1.1 is large and kept apart, so that
+/// idle connections are small.
+async fn speak(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream) {
+    if worker.shared.tls.is_some() {
+        Box::pin(speak_tls(worker, client, stream)).await;
+    } else {
+        Session::new(worker, client, stream).run().await;
+    }
+}
+
+async fn speak_tls(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream) {
+    let Some(tls) = &worker.shared.tls else { return };
+    // The limit is that of a head: nothing has been asked before it ends.
+    client.in_head.set(true);
+    let mut accepting = pin!(tls.accept(stream));
+    let accepted = std::future::poll_fn(|cx| match accepting.as_mut().poll(cx) {
+        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+        Poll::Pending if client.order() != Order::Serve => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    // Who does not finish it is told why by TLS itself.
+    let Some(stream) = accepted.await else { return };
+    client.in_head.set(false);
+    Session::new(Rc::clone(&worker), client, stream).run().await;
 }

@@ -24,6 +24,7 @@ use crate::metrics::Counters;
 use crate::names::Names;
 use crate::prober;
 use crate::rules::{Board, Edge, Rules};
+use crate::tls::Tls;
 use crate::upstream::Pools;
 use crate::waiting::{Mail, Waiting};
 
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) edge: Edge,
     /// Idle connections to backends.
     pub(crate) pools: Arc<Pools>,
+    /// How clients are spoken to in secret, if they are.
+    pub(crate) tls: Option<Tls>,
     /// Raised when the proxy shall end.
     pub(crate) stopping: watch::Sender<bool>,
     /// When the balancer's timer is armed for, in nanoseconds of the clock.
@@ -91,6 +94,7 @@ impl Shared {
     pub(crate) fn new(
         config: &ProxyConfig,
         registry: Registry,
+        tls: Option<Tls>,
         clock: Clock,
         control: Handle,
         log: Log,
@@ -120,6 +124,7 @@ impl Shared {
             board: Board::new(Rules::new(&config.settings)),
             edge: Edge::new(config),
             pools: Arc::new(Pools::new(config.workers.max(1) as usize)),
+            tls,
             stopping: watch::Sender::new(false),
             armed: AtomicU64::new(Time::MAX.as_nanos()),
             earlier: Notify::new(),

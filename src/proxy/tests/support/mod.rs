@@ -2,6 +2,8 @@
 //! this process, and a client that speaks raw TCP. It must not use the proxy's own code to judge it.
 #![allow(dead_code)] // each test file uses its part
 
+pub(crate) mod certificate;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -322,6 +324,10 @@ impl Lab {
 
     pub(crate) fn connect(&self) -> Reader {
         Reader::new(TcpStream::connect(self.listen).expect("it listens"))
+    }
+
+    pub(crate) fn reload_certificate(&self) -> Result<(), proxy::TlsError> {
+        self.running.as_ref().expect("runs until it is dropped").reload_certificate()
     }
 
     /// One exchange on a connection of its own.
