@@ -8,13 +8,16 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// How much is read at once. Larger ones make fewer system calls of a large body, smaller ones less
-/// memory of a slow client.
+/// How much is read at once of something large. More would make fewer system calls of it, less takes
+/// less memory while the other side is slow.
 pub(crate) const BUFFER_BYTES: usize = 16 * 1024;
+/// How much is read at once to begin with: a page holds nearly every head with a small body, and a
+/// thousand requests that come together take a thousand of these.
+const FIRST_BYTES: usize = 4 * 1024;
 /// Things of a kind that a worker keeps while nobody needs them; more are given back to the system.
 const MOST_SPARE: usize = 256;
 /// Text that is kept for its memory may be this large; what grew beyond is given back.
-pub(crate) const MOST_KEPT_BYTES: usize = 2 * BUFFER_BYTES;
+const MOST_KEPT_BYTES: usize = FIRST_BYTES;
 
 /// Bytes that were read and are not consumed. Has no memory until it is first read into.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     from: usize,
     to: usize,
+    /// The last read filled it: there is more where that came from.
+    filled: bool,
 }
 
 impl Buffer {
@@ -49,6 +54,9 @@ impl Buffer {
 
     /// Whether more can be read: makes room by moving what is there, or by growing to `most` bytes.
     pub(crate) fn make_room(&mut self, most: usize) -> bool {
+        if self.filled && self.is_empty() && self.bytes.len() < BUFFER_BYTES.min(most) {
+            self.bytes.resize(BUFFER_BYTES.min(most), 0);
+        }
         if self.to < self.bytes.len() {
             return true;
         }
@@ -57,7 +65,7 @@ impl Buffer {
             (self.from, self.to) = (0, self.to - self.from);
             return true;
         }
-        let grown = (2 * self.bytes.len()).max(BUFFER_BYTES).min(most);
+        let grown = (2 * self.bytes.len()).max(FIRST_BYTES).min(most);
         if grown <= self.bytes.len() {
             return false;
         }
@@ -76,12 +84,13 @@ impl Buffer {
         ready!(Pin::new(stream).poll_read(cx, &mut spare))?;
         let count = spare.filled().len();
         self.to += count;
+        self.filled = self.to == self.bytes.len();
         Poll::Ready(Ok(count))
     }
 
     fn clear(&mut self) {
-        (self.from, self.to) = (0, 0);
-        if self.bytes.len() > BUFFER_BYTES {
+        *self = Self { bytes: std::mem::take(&mut self.bytes), ..Self::default() };
+        if self.bytes.len() > FIRST_BYTES {
             self.bytes = vec![];
         }
     }
@@ -160,13 +169,32 @@ mod tests {
     }
 
     #[test]
+    fn who_reads_much_reads_more_at_once() {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let (mut buffer, text) = (Buffer::default(), vec![b'x'; 40_000]);
+        let (mut rest, mut reads) = (&text[..], vec![]);
+        while !rest.is_empty() {
+            assert!(buffer.make_room(BUFFER_BYTES));
+            let Poll::Ready(Ok(count)) = buffer.poll_read(cx, &mut rest) else { panic!("pending") };
+            reads.push(count);
+            buffer.consume(count);
+        }
+        assert_eq!(
+            reads,
+            [FIRST_BYTES, BUFFER_BYTES, BUFFER_BYTES, 40_000 - FIRST_BYTES - 2 * BUFFER_BYTES]
+        );
+        Buffer::clear(&mut buffer);
+        assert_eq!(buffer.bytes.len(), 0, "what is large is given back");
+    }
+
+    #[test]
     fn a_stock_lends_what_it_was_given_and_holds_no_more_than_its_limit() {
         let stock = Stock::<Buffer>::default();
         let mut one = stock.take();
         assert!(read(&mut one, b"abc", BUFFER_BYTES));
         stock.give(one);
         let again = stock.take();
-        assert_eq!((again.len(), again.bytes.len()), (0, BUFFER_BYTES), "memory without content");
+        assert_eq!((again.len(), again.bytes.len()), (0, FIRST_BYTES), "memory without content");
         for _ in 0..MOST_SPARE + 10 {
             stock.give(Box::default());
         }
