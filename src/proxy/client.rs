@@ -57,7 +57,7 @@ enum Activity {
 /// One client connection.
 pub(crate) struct Client {
     /// Its address, without the port.
-    pub(crate) address: Box<[u8]>,
+    pub(crate) address: Rc<[u8]>,
     /// Requests read so far.
     pub(crate) requests: Cell<u64>,
     /// A request is with a backend, or its answer is being written.
@@ -82,7 +82,7 @@ pub(crate) struct Client {
 impl Client {
     fn new(peer: SocketAddr) -> Self {
         Self {
-            address: address_text(peer.ip()),
+            address: address_text(peer.ip()).into(),
             requests: Cell::default(),
             serving: Cell::default(),
             in_head: Cell::default(),

@@ -4,7 +4,7 @@
 
 use config::edge::Forwarded;
 
-use crate::http1::{Kind, Kinds, RequestHead, is_token, put_field};
+use crate::http1::{Kind, Kinds, RequestHead, Version, is_token, put_field};
 use crate::rules::Edge;
 
 /// The most proxies in front that can be trusted.
@@ -19,6 +19,8 @@ const SAID: Kinds =
 pub(crate) struct Origin<'a> {
     pub(crate) head: &'a RequestHead,
     pub(crate) bytes: &'a [u8],
+    /// What the client speaks.
+    pub(crate) version: Version,
     /// The address of the connection, without its port.
     pub(crate) peer: &'a [u8],
     pub(crate) edge: &'a Edge,
@@ -206,7 +208,8 @@ mod tests {
         let text = format!("GET / HTTP/1.1\r\nHost: h:81\r\n{fields}\r\n");
         let mut head = RequestHead::new();
         assert_eq!(head.parse(text.as_bytes()), Ok(Some(text.len())), "{text}");
-        let origin = Origin { head: &head, bytes: text.as_bytes(), peer: peer.as_bytes(), edge };
+        let (bytes, version) = (text.as_bytes(), head.version());
+        let origin = Origin { head: &head, bytes, version, peer: peer.as_bytes(), edge };
         let mut out = vec![];
         origin.put(&mut out);
         let lines = String::from_utf8(out).expect("ASCII").lines().map(String::from).collect();

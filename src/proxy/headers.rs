@@ -43,7 +43,7 @@ pub(crate) fn to_backend(origin: &Origin<'_>, id: impl FnOnce() -> [u8; 32], par
     if makes_id {
         put_field(out, b"x-request-id", &[&id()]);
     }
-    put_field(out, b"via", &[via(head.version())]);
+    put_field(out, b"via", &[via(origin.version)]);
     parcel.has_host = head.host(bytes).is_some();
     parcel.method = head.method();
     parcel.upgrades = head.upgrades();
@@ -92,14 +92,8 @@ pub(crate) fn to_client(exchange: &Exchange, dress: &Dress<'_>, out: &mut Vec<u8
     end_head(out);
 }
 
-/// Puts an answer of the proxy itself as the client gets it; without the body for a HEAD.
-pub(crate) fn own_to_client(
-    own: &Own,
-    to: Receiver,
-    is_head: bool,
-    today: &Today,
-    out: &mut Vec<u8>,
-) {
+/// Puts the head of an answer of the proxy itself as the client gets it.
+pub(crate) fn own_to_client(own: &Own, to: Receiver, today: &Today, out: &mut Vec<u8>) {
     own.put_head(to, out);
     put_field(out, b"date", &[&today.text()]);
     match &own.reject {
@@ -113,9 +107,6 @@ pub(crate) fn own_to_client(
         Some(Reject::NoBackend | Reject::Overloaded) | None => {}
     }
     end_head(out);
-    if !is_head {
-        out.extend_from_slice(own.body().as_bytes());
-    }
 }
 
 /// What is left of a rate limit (draft-ietf-httpapi-ratelimit-headers).
@@ -149,7 +140,8 @@ mod tests {
         let mut head = RequestHead::new();
         assert_eq!(head.parse(text.as_bytes()), Ok(Some(text.len())), "{text}");
         let (mut parcel, peer) = (Parcel::default(), address_text([10, 0, 0, 9].into()));
-        let origin = Origin { head: &head, bytes: text.as_bytes(), peer: &peer, edge };
+        let (bytes, version) = (text.as_bytes(), head.version());
+        let origin = Origin { head: &head, bytes, version, peer: &peer, edge };
         to_backend(&origin, || [b'7'; 32], &mut parcel);
         let sent = String::from_utf8(parcel.head).expect("ASCII");
         sent.lines().skip(1).filter(|line| !OURS.contains(line)).map(String::from).collect()

@@ -80,19 +80,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
         self.client.in_body.set(!self.whole);
     }
 
-    /// Whether nothing of the body is still to come, or there is none.
-    pub(crate) const fn is_at_hand(&self) -> bool {
-        self.whole && self.fault.is_none()
-    }
-
     /// The body is not asked for any more: a final answer has begun.
     pub(crate) fn begin_answer(&mut self) {
         self.invitation = b"";
-    }
-
-    /// Why the body will never be whole, if that is known.
-    pub(crate) const fn fault(&self) -> Option<Fault> {
-        self.fault
     }
 
     /// Drops what is here of the body; whether that is all of it, so that the next request follows.
@@ -200,6 +190,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upload for Incoming<'_, S> {
 
     fn has_ended(&self) -> bool {
         self.whole && self.checked == 0
+    }
+
+    fn is_at_hand(&self) -> bool {
+        self.whole && self.fault.is_none()
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.fault
     }
 
     fn client_owes(&self) -> bool {

@@ -30,6 +30,7 @@ mod operator;
 mod parcel;
 mod prober;
 mod relay;
+mod request;
 mod rules;
 mod running;
 mod server;

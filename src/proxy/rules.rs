@@ -207,7 +207,8 @@ mod tests {
         let mut head = RequestHead::new();
         assert_eq!(head.parse(text), Ok(Some(text.len())));
         let edge = Edge::plain();
-        let origin = Origin { head: &head, bytes: text, peer: b"10.0.0.9", edge: &edge };
+        let version = head.version();
+        let origin = Origin { head: &head, bytes: text, version, peer: b"10.0.0.9", edge: &edge };
         for (source, expected) in [
             ("address", Some("10.0.0.9")),
             ("path", Some("/a/b")),

@@ -6,46 +6,22 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base::RequestId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::buffers::{BUFFER_BYTES, Buffer, Reusable, clear_text};
+use crate::buffers::BUFFER_BYTES;
 use crate::client::{Client, Order};
 use crate::forwarded::Origin;
-use crate::headers;
-use crate::http1::{Framing, Kind, MAX_HEAD_BYTES, RequestHead, Violation};
+use crate::http1::{Framing, MAX_HEAD_BYTES, Version, Violation};
 use crate::incoming::Incoming;
-use crate::journal::Journal;
-use crate::parcel::Parcel;
-use crate::turn::{Asked, Then, Turn};
+use crate::request::{Desk, Request, refusal};
+use crate::turn::{Then, Turn};
 use crate::worker::Worker;
 
 /// How long, and for how many bytes, the rest of what a client sends is read before its connection
 /// is closed: closing a socket with unread bytes resets it, and the client might never see why.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
-
-/// The memory of a request; a connection has one while there is something to do.
-#[derive(Default)]
-pub(crate) struct Desk {
-    input: Buffer,
-    head: RequestHead,
-    parcel: Parcel,
-    /// What is written to the client.
-    reply: Vec<u8>,
-    journal: Journal,
-}
-
-impl Reusable for Desk {
-    fn clear(&mut self) {
-        Reusable::clear(&mut self.input);
-        self.head.clear();
-        self.parcel.clear();
-        clear_text(&mut self.reply);
-        self.journal.clear();
-    }
-}
 
 /// One client connection.
 pub(crate) struct Session<S> {
@@ -138,51 +114,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.client.serving.set(true);
         self.client.requests.set(self.client.requests.get() + 1);
         self.worker.counters.requests.increment();
-        let Desk { input, head: request, parcel, reply, journal } = desk;
+        let Desk { input, head: request_head, parcel, reply, journal } = desk;
         let (worker, client) = (&self.worker, &*self.client);
-        let (rules, edge) = (worker.rules(), &worker.shared.edge);
-        journal.clear();
-        parcel.clear();
-        let (asked, meta, framing, waits) = match head {
-            Ok(None) => return Then::Close,
+        let (edge, clock) = (&worker.shared.edge, worker.shared.clock);
+        match head {
+            Ok(None) => Then::Close,
             Ok(Some(length)) => {
-                let bytes = &input.data()[..length];
-                let origin = Origin { head: request, bytes, peer: &client.address, edge };
-                let meta = rules.read(worker.request_id(), &origin);
-                let asked = Asked::of(&origin, meta.pin);
-                headers::to_backend(&origin, || worker.request_id_text(meta.id), parcel);
-                parcel.keep = meta.idempotent && rules.may_repeat;
-                note(worker, &origin, meta.id, journal);
+                let (bytes, head) = (&input.data()[..length], &*request_head);
+                let (peer, version) = (&client.address, head.version());
+                let origin = Origin { head, bytes, version, peer, edge };
+                let (request, meta) = Request::new(worker, &origin, parcel, reply, journal);
                 input.consume(length);
-                (asked, Ok(meta), request.framing(), request.expects_continue())
+                let (framing, waits) = (head.framing(), head.expects_continue());
+                let incoming =
+                    Incoming::new(&mut self.stream, input, client, clock, framing, waits);
+                Turn { client, incoming, request }.serve(meta).await
             }
             // Nothing behind it is looked at.
-            Err(violation) => (Asked::REFUSED, Err(violation), Framing::None, false),
-        };
-        let clock = worker.shared.clock;
-        let incoming = Incoming::new(&mut self.stream, input, client, clock, framing, waits);
-        let mut turn =
-            Turn { worker, client, incoming, parcel, reply, journal, asked, explanation: None };
-        match meta {
-            Ok(meta) => turn.serve(meta).await,
-            Err(violation) => turn.refuse(violation).await,
+            Err(violation) => {
+                let request = Request::refused(worker, Version::Http11, parcel, reply, journal);
+                let none = Framing::None;
+                let incoming = Incoming::new(&mut self.stream, input, client, clock, none, false);
+                Turn { client, incoming, request }.say(&refusal(violation), false).await
+            }
         }
-    }
-}
-
-/// Notes what the access log says of a request, where there is one.
-fn note(worker: &Worker, origin: &Origin<'_>, id: RequestId, journal: &mut Journal) {
-    journal.id = Some(id);
-    if !origin.edge.logs {
-        return;
-    }
-    journal.method.extend_from_slice(origin.head.method_text(origin.bytes));
-    journal.target.extend_from_slice(origin.head.target(origin.bytes));
-    match origin.trusted(Kind::XRequestId) {
-        Some(theirs) => journal.request_id.extend_from_slice(theirs),
-        None if origin.edge.request_id => {
-            journal.request_id.extend_from_slice(&worker.request_id_text(id));
-        }
-        None => {}
     }
 }

@@ -27,6 +27,12 @@ pub(crate) trait Upload {
     /// Whether everything was consumed.
     fn has_ended(&self) -> bool;
 
+    /// Whether nothing of the body is still to come, or there is none.
+    fn is_at_hand(&self) -> bool;
+
+    /// Why the body will never be whole, if that is known.
+    fn fault(&self) -> Option<Fault>;
+
     /// Whether the next step is the client's.
     fn client_owes(&self) -> bool;
 
@@ -49,6 +55,14 @@ impl Upload for Nothing {
 
     fn has_ended(&self) -> bool {
         true
+    }
+
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        None
     }
 
     fn client_owes(&self) -> bool {

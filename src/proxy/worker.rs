@@ -19,9 +19,9 @@ use crate::date::Today;
 use crate::exchange::Lane;
 use crate::journal::Journal;
 use crate::metrics::Counters;
+use crate::request::Desk;
 use crate::rules::{Copied, Rules};
 use crate::server;
-use crate::session::Desk;
 use crate::shared::Shared;
 use crate::upstream::Pool;
 
