@@ -105,13 +105,15 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Takes or opens a connection. To be called with a parcel that is replayable.
-    pub(crate) fn start(worker: &Rc<Worker>, leg: Leg, parcel: &Parcel) -> Self {
+    /// Takes or opens a connection; `fresh`: opens one in any case. To be called with a parcel that
+    /// is replayable.
+    pub(crate) fn start(worker: &Rc<Worker>, leg: Leg, parcel: &Parcel, fresh: bool) -> Self {
         worker.counters.attempts.increment();
         let backend = leg.attempt.backend;
         let mut lane = worker.lanes.take();
         parcel.put(leg.address, leg.attempt.number, &mut lane.out);
-        let stage = match worker.pool.take(backend) {
+        let kept = if fresh { None } else { worker.pool.take(backend) };
+        let stage = match kept {
             Some(mut wire) => {
                 worker.counters.upstream_reused.increment();
                 wire.begin();

@@ -44,6 +44,9 @@ struct Race<'a, U> {
     ticket: Option<Ticket>,
     /// Attempts so far.
     attempts: u32,
+    /// A kept connection has died under it. Backends close what is idle, and where one has died
+    /// others have too: its next attempts do not try their luck with those.
+    unlucky: bool,
     id: RequestId,
 }
 
@@ -72,8 +75,18 @@ pub(crate) async fn obtain<U: Upload>(
     journal.asked = begin.at;
     let ticket = begin.waiter.map(|waiter| Ticket::new(&worker.shared, meta.id, waiter));
     let (first, second) = (None, None);
-    let mut race =
-        Race { worker, parcel, upload, journal, first, second, ticket, attempts: 0, id: meta.id };
+    let mut race = Race {
+        worker,
+        parcel,
+        upload,
+        journal,
+        first,
+        second,
+        ticket,
+        attempts: 0,
+        unlucky: false,
+        id: meta.id,
+    };
     match begin.verdict {
         Opening::Send(leg) => race.start(leg)?,
         Opening::Wait => race.waits(true),
@@ -139,7 +152,7 @@ impl<U: Upload> Race<'_, U> {
             // The balancer was told that it could not be sent again.
             return if hedge { Ok(()) } else { Err(self.gave_up(Some(FailureKind::Protocol))) };
         }
-        let exchange = Exchange::start(self.worker, leg, self.parcel);
+        let exchange = Exchange::start(self.worker, leg, self.parcel, self.unlucky);
         *(if hedge { &mut self.second } else { &mut self.first }) = Some(exchange);
         Ok(())
     }
@@ -205,6 +218,7 @@ impl<U: Upload> Race<'_, U> {
         let (error, report) = match failed {
             Failed::Upstream { error, sent, reused } => {
                 let replayable = self.parcel.is_replayable();
+                self.unlucky |= reused;
                 (error, Head::Failed { error, sent, reused, replayable })
             }
             Failed::Shortage(error) => {

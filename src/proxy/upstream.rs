@@ -79,9 +79,15 @@ impl Wire {
     }
 
     /// Makes another worker's connection one of the worker that calls: its events come to whoever
-    /// waits here. `None` if the system does not let it.
+    /// waits here. `None` if the system does not let it, or if it is not quiet after all: the other
+    /// worker may be busy and not have heard of what came, which would pass for the next answer.
     fn adopt(self) -> Option<Self> {
-        let stream = TcpStream::from_std(self.stream.into_std().ok()?).ok()?;
+        let stream = self.stream.into_std().ok()?;
+        let got = stream.peek(&mut [0; 1]);
+        if !matches!(got, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            return None;
+        }
+        let stream = TcpStream::from_std(stream).ok()?;
         Some(Self { stream, ..self })
     }
 
@@ -235,7 +241,32 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use tokio::runtime::Builder;
+
     use super::*;
+
+    #[test]
+    fn another_workers_connection_is_looked_at_before_it_is_used() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let runtime = || Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (theirs, ours) = (runtime(), runtime());
+        let pools = Arc::new(Pools::new(2));
+        let backend = BackendId { slot: 0, generation: 0 };
+        for (unasked, usable) in [("", true), ("HTTP/1.1 200 OK\r\n\r\n", false)] {
+            let wire = theirs.block_on(connect(backend, address)).expect("it listens");
+            let (mut peer, _) = listener.accept().expect("a connection");
+            Pool::new(Arc::clone(&pools), 1).give(wire);
+            // Their runtime does not run: it cannot hear of this.
+            peer.write_all(unasked.as_bytes()).expect("open");
+            let pool = Pool::new(Arc::clone(&pools), 0);
+            let taken = ours.block_on(async { pool.take(backend).is_some() });
+            assert_eq!(taken, usable, "{unasked:?}");
+        }
+    }
 
     #[test]
     fn a_shortage_of_our_own_is_told_from_a_backend_that_refuses() {
