@@ -70,6 +70,17 @@ pub enum Reject {
 }
 
 impl Reject {
+    /// The word that stands in logs; metrics have the same.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NoBackend => "no_backend",
+            Self::RateLimited(_) => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+        }
+    }
+
     /// The status with which the client is told, as the variants say.
     pub const fn status(self) -> u16 {
         match self {

@@ -31,9 +31,35 @@ impl Today {
     }
 }
 
-/// Seconds since 1970; a clock that stands before that is taken to stand at it.
+/// The time since 1970; a clock that stands before that is taken to stand at it.
+pub(crate) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    since_1970().as_secs()
+}
+
+/// A time since 1970 as RFC 3339 writes it, in UTC and to the millisecond: `1994-11-06T08:49:37.000Z`.
+pub(crate) fn rfc3339(at: Duration) -> [u8; 24] {
+    let (days, of_day) = (at.as_secs() / DAY_S, at.as_secs() % DAY_S);
+    let (year, month, day) = civil(days);
+    let mut text = *b"1970-01-01T00:00:00.000Z";
+    let mut put = |from: usize, width: usize, number: u64| {
+        let mut left = number;
+        for place in text[from..from + width].iter_mut().rev() {
+            *place = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+    };
+    put(0, 4, year);
+    put(5, 2, month);
+    put(8, 2, day);
+    put(11, 2, of_day / 3600);
+    put(14, 2, of_day / 60 % 60);
+    put(17, 2, of_day % 60);
+    put(20, 3, u64::from(at.subsec_millis()));
+    text
 }
 
 /// The date of a second since 1970, up to the year 9999.
@@ -141,6 +167,18 @@ mod tests {
             "Sun, 06 Nov 0000 08:49:37 GMT",
         ] {
             assert_eq!(parse(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_to_the_millisecond() {
+        for (at, text) in [
+            (Duration::ZERO, "1970-01-01T00:00:00.000Z"),
+            (Duration::from_millis(784_111_777_009), "1994-11-06T08:49:37.009Z"),
+            (Duration::from_nanos(951_782_399_999_999_999), "2000-02-28T23:59:59.999Z"),
+            (Duration::from_secs(253_402_300_799), "9999-12-31T23:59:59.000Z"),
+        ] {
+            assert_eq!(std::str::from_utf8(&rfc3339(at)).expect("ASCII"), text);
         }
     }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base::{Clock, FailureKind, Sent, Time};
-use policy::End;
+use policy::{Attempt, End};
 use tokio::net::TcpStream;
 
 use crate::buffers::{BUFFER_BYTES, Buffer, Reusable, clear_text};
@@ -82,6 +82,8 @@ enum Stage {
 pub(crate) struct Exchange {
     worker: Rc<Worker>,
     pub(crate) leg: Leg,
+    /// It was sent beside one that was slow.
+    pub(crate) hedge: bool,
     guard: Guard,
     lane: Box<Lane>,
     stage: Stage,
@@ -121,12 +123,14 @@ impl Exchange {
             }
             None => {
                 worker.counters.upstream_opened.increment();
-                Stage::Opening(Box::pin(upstream::connect(backend, leg.address)))
+                let line = worker.line_to(backend);
+                Stage::Opening(Box::pin(upstream::connect(backend, leg.address, line)))
             }
         };
         Self {
             worker: Rc::clone(worker),
             leg,
+            hedge: false,
             guard: Guard::new(worker, leg.attempt.id),
             lane,
             stage,
@@ -207,8 +211,9 @@ impl Exchange {
 
     /// What came of it at `ended`.
     pub(crate) fn tried(&self, ended: Time, came: Came) -> Tried {
-        let Leg { attempt, address, at: began, .. } = self.leg;
-        Tried { backend: attempt.backend, address, began, opened: self.opened, ended, came }
+        let Leg { attempt: Attempt { backend, number, .. }, address, at: began, .. } = self.leg;
+        let Self { hedge, opened, .. } = *self;
+        Tried { backend, address, number, hedge, began, opened, ended, came }
     }
 
     /// Whether a connection stands, so that the request's body is asked for.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base::{FailureKind, RequestId, RequestMeta};
+use base::{FailureKind, RequestId, RequestMeta, Time};
 use policy::{End, Head, Reject};
 use tokio::time::timeout;
 
@@ -152,7 +152,8 @@ impl<U: Upload> Race<'_, U> {
             // The balancer was told that it could not be sent again.
             return if hedge { Ok(()) } else { Err(self.gave_up(Some(FailureKind::Protocol))) };
         }
-        let exchange = Exchange::start(self.worker, leg, self.parcel, self.unlucky);
+        let mut exchange = Exchange::start(self.worker, leg, self.parcel, self.unlucky);
+        exchange.hedge = hedge;
         *(if hedge { &mut self.second } else { &mut self.first }) = Some(exchange);
         Ok(())
     }
@@ -179,14 +180,13 @@ impl<U: Upload> Race<'_, U> {
         let whole = exchange.is_whole() && exchange.is_sent();
         let status = exchange.head().status();
         let (step, at) = self.worker.shared.head(&exchange.leg.attempt, report, whole);
-        let tried = exchange.tried(at, Came::Status(status));
         if matches!(step, Step::Deliver)
             && let Some(loser) = self.first.take()
         {
-            self.journal.tried.push(loser.tried(at, Came::Nothing));
+            self.note(&loser, at, Came::Nothing);
             loser.end(End::Aborted);
         }
-        self.journal.tried.push(tried);
+        self.note(&exchange, at, Came::Status(status));
         match step {
             Step::Deliver => {
                 if whole {
@@ -222,6 +222,7 @@ impl<U: Upload> Race<'_, U> {
                 (error, Head::Failed { error, sent, reused, replayable })
             }
             Failed::Shortage(error) => {
+                self.note_nothing(&exchange);
                 exchange.end(End::Aborted);
                 self.worker.counters.shortages.increment();
                 if self.first.is_some() {
@@ -231,16 +232,18 @@ impl<U: Upload> Race<'_, U> {
                 return Err(self.own(503, text));
             }
             Failed::Client(fault) => {
+                self.note_nothing(&exchange);
                 exchange.end(End::ClientLeft);
                 return Err(NoAnswer::Own(Own::of_fault(fault)));
             }
             Failed::ClientLate => {
+                self.note_nothing(&exchange);
                 exchange.end(End::ClientLeft);
                 return Err(NoAnswer::Own(Own::new(408, "the request's body took too long")));
             }
         };
         let (step, at) = self.worker.shared.head(&exchange.leg.attempt, report, false);
-        self.journal.tried.push(exchange.tried(at, Came::Failed(error)));
+        self.note(&exchange, at, Came::Failed(error));
         if matches!(step, Step::Deliver) {
             // There is nothing to deliver; the attempt is still open.
             exchange.end(End::UpstreamBroke);
@@ -256,6 +259,16 @@ impl<U: Upload> Race<'_, U> {
             }
             Step::Deliver | Step::GiveUp => Err(self.gave_up(Some(error))),
         }
+    }
+
+    /// Notes what came of an attempt.
+    fn note(&mut self, exchange: &Exchange, at: Time, came: Came) {
+        self.journal.tried.push(exchange.tried(at, came));
+    }
+
+    /// Notes that nothing came of it.
+    fn note_nothing(&mut self, exchange: &Exchange) {
+        self.note(exchange, self.worker.shared.clock.now(), Came::Nothing);
     }
 
     fn later(&mut self, waiter: Arc<Waiter>) {
@@ -299,6 +312,16 @@ impl<U: Upload> Race<'_, U> {
             attempts: self.attempts,
             ..Own::new(status, text)
         })
+    }
+}
+
+impl<U> Drop for Race<'_, U> {
+    /// Whoever drops a race with attempts in it, the client has left.
+    fn drop(&mut self) {
+        for exchange in [self.first.take(), self.second.take()].into_iter().flatten() {
+            let now = self.worker.shared.clock.now();
+            self.journal.tried.push(exchange.tried(now, Came::Nothing));
+        }
     }
 }
 

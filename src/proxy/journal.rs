@@ -26,7 +26,7 @@ pub(crate) enum Came {
     /// The head of an answer, with this status.
     Status(u16),
     Failed(FailureKind),
-    /// Nothing: another attempt was faster.
+    /// Nothing: another attempt was faster, the client left, or the proxy lacked something.
     Nothing,
 }
 
@@ -35,6 +35,10 @@ pub(crate) enum Came {
 pub(crate) struct Tried {
     pub(crate) backend: BackendId,
     pub(crate) address: SocketAddr,
+    /// 1 for the first attempt of the request.
+    pub(crate) number: u32,
+    /// It was sent beside one that was slow.
+    pub(crate) hedge: bool,
     /// When the balancer decided on it.
     pub(crate) began: Time,
     /// When its connection was open; `None` for one that was kept, or that never opened.
@@ -44,19 +48,43 @@ pub(crate) struct Tried {
     pub(crate) came: Came,
 }
 
+/// Texts of a request. Kept and used again, for their memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Texts {
+    /// Who asked, as far as that is believed.
+    pub(crate) client: Vec<u8>,
+    pub(crate) method: Vec<u8>,
+    pub(crate) target: Vec<u8>,
+    pub(crate) host: Vec<u8>,
+    /// Its X-Request-Id.
+    pub(crate) request_id: Vec<u8>,
+    /// Why the proxy answered itself.
+    pub(crate) reason: Vec<u8>,
+}
+
+impl Texts {
+    fn clear(&mut self) {
+        let Self { client, method, target, host, request_id, reason } = self;
+        for text in [client, method, target, host, request_id, reason] {
+            crate::buffers::clear_text(text);
+        }
+    }
+}
+
 /// One request. Kept and used again, for its memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Journal {
     pub(crate) id: Option<RequestId>,
-    /// Method, target and X-Request-Id, where the access log is on; else empty.
-    pub(crate) method: Vec<u8>,
-    pub(crate) target: Vec<u8>,
-    pub(crate) request_id: Vec<u8>,
+    /// What the client spoke; empty where that is not known.
+    pub(crate) protocol: &'static str,
+    /// Texts of the request, where the access log is on; else empty.
+    pub(crate) texts: Texts,
+    /// When its first byte was there, and its whole head; zero where the access log is off.
+    pub(crate) began: Time,
+    pub(crate) read: Time,
     /// When the balancer was asked; zero if it never was.
     pub(crate) asked: Time,
-    /// The attempts that came to something, in the order of their ends; those that the client's
-    /// leaving or a want of the proxy cut off are missing. The last one is the one whose answer was
-    /// given.
+    /// The attempts in the order of their ends. The last one is the one whose answer was given.
     pub(crate) tried: Vec<Tried>,
     /// Why it got no backend.
     pub(crate) reject: Option<Reject>,
@@ -74,12 +102,9 @@ pub(crate) struct Journal {
 impl Journal {
     /// Forgets everything but the memory.
     pub(crate) fn clear(&mut self) {
-        let mut kept = std::mem::take(self);
-        kept.tried.clear();
-        for text in [&mut kept.method, &mut kept.target, &mut kept.request_id] {
-            crate::buffers::clear_text(text);
-        }
-        let Self { tried, method, target, request_id, .. } = kept;
-        *self = Self { tried, method, target, request_id, ..Self::default() };
+        let Self { mut tried, mut texts, .. } = std::mem::take(self);
+        tried.clear();
+        texts.clear();
+        *self = Self { tried, texts, ..Self::default() };
     }
 }

@@ -7,12 +7,14 @@
 //! A request's way: `session` reads it from its client, `forward` asks the balancer, `exchange` sends
 //! it on a connection of `upstream`, `relay` carries the answer back.
 
+mod access_log;
 mod admin;
 mod answer;
 mod buffers;
 mod client;
 mod date;
 mod decision;
+mod directory;
 mod events;
 mod exchange;
 mod explain;

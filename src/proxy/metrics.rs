@@ -80,6 +80,10 @@ pub(crate) fn text(shared: &Shared) -> String {
         "Attempts given up because the proxy lacked descriptors, ports or memory",
         sum(|c| &c.shortages),
     );
+    if let Some(log) = &shared.access_log {
+        let help = "Lines that the access log had no room for";
+        page.counter("lab_access_log_lost_total", help, log.lost());
+    }
     page.counter("lab_client_connections_total", "Client connections accepted", accepted);
     page.value("lab_client_connections", "gauge", "Client connections open", open);
     page.counter(
@@ -98,8 +102,9 @@ pub(crate) fn text(shared: &Shared) -> String {
         page.line("lab_answers_total", "class", &format!("{class}xx"), count);
     }
     let backends = shared.backends();
-    let columns: [(&str, &str, &str, Read); 5] = [
+    let columns: [(&str, &str, &str, Read); 6] = [
         ("lab_backend_in_flight", "gauge", "Attempts in flight", |b| u64::from(b.in_flight)),
+        ("lab_backend_connections", "gauge", "Connections open", |b| b.open_connections),
         ("lab_backend_attempts_total", "counter", "Attempts", |b| b.attempts),
         ("lab_backend_failures_total", "counter", "Failed attempts", |b| b.failures),
         ("lab_backend_ready", "gauge", "1 while in service", |b| u64::from(b.state == "ready")),

@@ -18,6 +18,7 @@ pub(crate) struct BackendView {
     pub(crate) reason: String,
     pub(crate) since: Time,
     pub(crate) in_flight: u32,
+    pub(crate) open_connections: u64,
     pub(crate) attempts: u64,
     pub(crate) failures: u64,
     pub(crate) ejections: u64,

@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use base::{RequestId, RequestMeta};
+use base::{RequestId, RequestMeta, Time};
 use policy::Explanation;
 
 use crate::answer::Own;
@@ -106,6 +106,7 @@ impl<'a> Request<'a> {
         let meta = rules.read(worker.request_id(), origin);
         let asked = Asked::of(origin, meta.pin);
         journal.clear();
+        (journal.began, journal.read) = (worker.log_time(), worker.log_time());
         parcel.clear();
         headers::to_backend(origin, || worker.request_id_text(meta.id), parcel);
         parcel.keep = meta.idempotent && rules.may_repeat;
@@ -123,9 +124,22 @@ impl<'a> Request<'a> {
     ) -> Self {
         worker.counters.refused.increment();
         journal.clear();
+        (journal.began, journal.read) = (worker.log_time(), worker.log_time());
         parcel.clear();
         let asked = Asked::refused(version);
         Self { worker, parcel, reply, journal, asked, explanation: None }
+    }
+
+    /// Notes, where there is an access log, when its first byte was there and, if its head does not
+    /// tell, who asked.
+    pub(crate) fn came(&mut self, began: Time, peer: &[u8]) {
+        if self.worker.shared.edge.logs {
+            self.journal.began = began;
+            let client = &mut self.journal.texts.client;
+            if client.is_empty() {
+                client.extend_from_slice(peer);
+            }
+        }
     }
 
     /// Waits for the first bytes of the body, if there is one, and sends the request.
@@ -175,6 +189,9 @@ impl<'a> Request<'a> {
         let to = Receiver { version: self.asked.version, keep_alive };
         self.journal.status = own.status;
         self.journal.ending = Ending::Own;
+        if self.worker.shared.edge.logs {
+            self.journal.texts.reason.extend_from_slice(own.text.as_bytes());
+        }
         self.reply.clear();
         headers::own_to_client(own, to, &self.worker.today, self.reply);
     }
@@ -191,12 +208,20 @@ fn note(worker: &Worker, origin: &Origin<'_>, id: RequestId, journal: &mut Journ
     if !origin.edge.logs {
         return;
     }
-    journal.method.extend_from_slice(origin.head.method_text(origin.bytes));
-    journal.target.extend_from_slice(origin.head.target(origin.bytes));
+    let Origin { head, bytes, version, .. } = *origin;
+    journal.protocol = match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+    };
+    let texts = &mut journal.texts;
+    texts.client.extend_from_slice(origin.client());
+    texts.method.extend_from_slice(head.method_text(bytes));
+    texts.target.extend_from_slice(head.target(bytes));
+    texts.host.extend_from_slice(head.host(bytes).unwrap_or_default());
     match origin.trusted(Kind::XRequestId) {
-        Some(theirs) => journal.request_id.extend_from_slice(theirs),
+        Some(theirs) => texts.request_id.extend_from_slice(theirs),
         None if origin.edge.request_id => {
-            journal.request_id.extend_from_slice(&worker.request_id_text(id));
+            texts.request_id.extend_from_slice(&worker.request_id_text(id));
         }
         None => {}
     }

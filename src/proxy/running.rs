@@ -7,13 +7,14 @@ use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::{self, JoinHandle};
 
 use base::Clock;
-use config::ProxyConfig;
+use config::{ProxyConfig, edge};
 use policy::Registry;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::mpsc;
 
+use crate::access_log::AccessLog;
 use crate::admin;
 use crate::log::Log;
 use crate::operator::Refused;
@@ -41,6 +42,14 @@ pub enum StartError {
     /// TLS cannot be spoken with the files of the configuration.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The access log cannot be written.
+    #[error("cannot open the access log {path}: {source}; correct `path` in [access_log]")]
+    AccessLog {
+        /// The file of the configuration, or "stdout".
+        path: String,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A thread or its runtime could not be made.
     #[error("cannot start a thread of the proxy: {0}; lower `workers` or raise the process limits")]
     Thread(io::Error),
@@ -99,6 +108,9 @@ impl Running {
             // A panic was reported where it happened; the other threads still have to be waited for.
             let _ = thread.join();
         }
+        if let Some(access_log) = &self.shared.access_log {
+            access_log.flush();
+        }
         self.shared.log.flush();
     }
 }
@@ -147,9 +159,10 @@ pub fn start_with(
         admin: admin_listener.as_ref().map(local).transpose()?,
     };
     let control = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
-    let log = Log::start().map_err(StartError::Thread)?;
+    let log = Arc::new(Log::start().map_err(StartError::Thread)?);
+    let access_log = open_access_log(&config, &log)?;
     let handle = control.handle().clone();
-    let shared = Arc::new(Shared::new(&config, registry, tls, clock, handle, log));
+    let shared = Arc::new(Shared::new(&config, registry, tls, clock, handle, log, access_log));
     for backend in &config.backends {
         shared
             .add(backend.id.clone(), backend.address, backend.weight)
@@ -170,6 +183,17 @@ pub fn start_with(
         .map_err(StartError::Thread)?;
     running.threads.push(control);
     Ok(running)
+}
+
+fn open_access_log(config: &ProxyConfig, log: &Arc<Log>) -> Result<Option<AccessLog>, StartError> {
+    let Some(target) = &config.access_log else { return Ok(None) };
+    AccessLog::start(target, log).map(Some).map_err(|source| {
+        let path = match target {
+            edge::AccessLog::Stdout => "stdout".into(),
+            edge::AccessLog::File(path) => path.display().to_string(),
+        };
+        StartError::AccessLog { path, source }
+    })
 }
 
 fn at_start(address: SocketAddr, refused: &Refused) -> StartError {

@@ -107,6 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// One request and its answer.
     async fn serve_one(&mut self, desk: &mut Desk) -> Then {
+        let began = self.worker.log_time();
         let head = self.head(desk).await;
         if let Ok(None) = head {
             return Then::Close;
@@ -123,7 +124,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let (bytes, head) = (&input.data()[..length], &*request_head);
                 let (peer, version) = (&client.address, head.version());
                 let origin = Origin { head, bytes, version, peer, edge };
-                let (request, meta) = Request::new(worker, &origin, parcel, reply, journal);
+                let (mut request, meta) = Request::new(worker, &origin, parcel, reply, journal);
+                request.came(began, peer);
                 input.consume(length);
                 let (framing, waits) = (head.framing(), head.expects_continue());
                 let incoming =
@@ -132,7 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             // Nothing behind it is looked at.
             Err(violation) => {
-                let request = Request::refused(worker, Version::Http11, parcel, reply, journal);
+                let mut request = Request::refused(worker, Version::Http11, parcel, reply, journal);
+                request.came(began, &client.address);
                 let none = Framing::None;
                 let incoming = Incoming::new(&mut self.stream, input, client, clock, none, false);
                 Turn { client, incoming, request }.say(&refusal(violation), false).await

@@ -17,7 +17,9 @@ use policy::{Attempt, Balancer, End, Event, Explanation, Head, Next, Output, Reg
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
+use crate::access_log::AccessLog;
 use crate::decision::{Begin, Leg, Opening, Step};
+use crate::directory::Directory;
 use crate::events::Events;
 use crate::log::Log;
 use crate::metrics::Counters;
@@ -40,6 +42,7 @@ struct State {
     balancer: Balancer,
     /// By slot. A place outlives its tenant until the next one moves in, for attempts in flight.
     places: Vec<Option<Place>>,
+    directory: Arc<Directory>,
     names: Names,
     waiting: Waiting,
 }
@@ -70,7 +73,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) events: Events,
-    pub(crate) log: Log,
+    pub(crate) log: Arc<Log>,
+    /// Where there is one.
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) directory: Arc<Directory>,
     /// One entry a worker, each written by its worker alone.
     pub(crate) counters: Vec<Arc<Counters>>,
     /// What the settings of the moment ask of whoever carries a request.
@@ -97,7 +103,8 @@ impl Shared {
         tls: Option<Tls>,
         clock: Clock,
         control: Handle,
-        log: Log,
+        log: Arc<Log>,
+        access_log: Option<AccessLog>,
     ) -> Self {
         // The label is the simulator's too: one seed makes the same choices in both.
         let seed = config.seed.unwrap_or_else(system_seed);
@@ -107,10 +114,12 @@ impl Shared {
         for id in config.backends.iter().filter_map(|backend| backend.id.as_deref()) {
             names.reserve(id);
         }
+        let directory = Arc::<Directory>::default();
         Self {
             state: Mutex::new(State {
                 balancer,
                 places: vec![],
+                directory: Arc::clone(&directory),
                 names,
                 waiting: Waiting::default(),
             }),
@@ -120,6 +129,8 @@ impl Shared {
             registry,
             events: Events::default(),
             log,
+            access_log,
+            directory,
             counters: (0..config.workers.max(1)).map(|_| Arc::default()).collect(),
             board: Board::new(Rules::new(&config.settings)),
             edge: Edge::new(config),

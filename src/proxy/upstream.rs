@@ -12,6 +12,8 @@ use base::BackendId;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
+use crate::directory::{Line, OpenLine};
+
 /// The most idle connections that a worker keeps to one backend; more are closed after their answer.
 pub(crate) const MAX_IDLE_PER_BACKEND: usize = 1024;
 
@@ -21,15 +23,20 @@ pub(crate) struct Wire {
     backend: BackendId,
     /// Requests that were sent on it.
     requests: u64,
+    _open: OpenLine,
 }
 
-/// Opens a connection to a backend.
-pub(crate) async fn connect(backend: BackendId, address: SocketAddr) -> io::Result<Wire> {
+/// Opens a connection to a backend, counted on its line.
+pub(crate) async fn connect(
+    backend: BackendId,
+    address: SocketAddr,
+    line: Line,
+) -> io::Result<Wire> {
     let stream = TcpStream::connect(address).await?;
     // Without it small requests wait for the acknowledgement of those before. Where it cannot be
     // had, slow is better than nothing.
     let _ = stream.set_nodelay(true);
-    Ok(Wire { stream, backend, requests: 0 })
+    Ok(Wire { stream, backend, requests: 0, _open: line.open() })
 }
 
 /// What the system says (Linux' numbers) when the proxy itself is short of something that a
@@ -247,6 +254,7 @@ mod tests {
     use tokio::runtime::Builder;
 
     use super::*;
+    use crate::directory::Tenants;
 
     #[test]
     fn another_workers_connection_is_looked_at_before_it_is_used() {
@@ -257,7 +265,8 @@ mod tests {
         let pools = Arc::new(Pools::new(2));
         let backend = BackendId { slot: 0, generation: 0 };
         for (unasked, usable) in [("", true), ("HTTP/1.1 200 OK\r\n\r\n", false)] {
-            let wire = theirs.block_on(connect(backend, address)).expect("it listens");
+            let line = Tenants::default().line(backend);
+            let wire = theirs.block_on(connect(backend, address, line)).expect("it listens");
             let (mut peer, _) = listener.accept().expect("a connection");
             Pool::new(Arc::clone(&pools), 1).give(wire);
             // Their runtime does not run: it cannot hear of this.

@@ -7,15 +7,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::RequestId;
 use base::rng::mix;
+use base::{BackendId, RequestId, Time};
 use tokio::net::TcpListener;
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::buffers::Stock;
+use crate::access_log::line;
+use crate::buffers::{Stock, clear_text};
 use crate::client::{Clients, Order, Patience};
-use crate::date::Today;
+use crate::date::{self, Today};
+use crate::directory::{self, Line};
 use crate::exchange::Lane;
 use crate::journal::Journal;
 use crate::metrics::Counters;
@@ -42,6 +44,9 @@ pub(crate) struct Worker {
     pub(crate) lanes: Stock<Lane>,
     pub(crate) today: Today,
     rules: Copied,
+    tenants: directory::Copied,
+    /// The memory of a line of the access log.
+    line: RefCell<Vec<u8>>,
     next_request: Cell<u64>,
     /// Makes the ids of requests unlike those of other workers and runs.
     id_seed: u64,
@@ -65,6 +70,8 @@ impl Worker {
             lanes: Stock::default(),
             today: Today::new(),
             rules,
+            tenants: directory::Copied::default(),
+            line: RefCell::default(),
             id_seed,
             next_request: Cell::new(u64::from(index) << WORKER_SHIFT),
         }
@@ -83,10 +90,25 @@ impl Worker {
 
     /// A request is over.
     pub(crate) fn finished(&self, journal: &mut Journal) {
-        if self.shared.edge.logs {
-            journal.ended = self.shared.clock.now();
-        }
         self.counters.answered(journal.status);
+        let Some(log) = &self.shared.access_log else { return };
+        journal.ended = self.shared.clock.now();
+        let mut line = self.line.borrow_mut();
+        self.tenants.read(&self.shared.directory, |tenants| {
+            line::put(journal, tenants, date::since_1970(), &mut line);
+        });
+        log.add(&line);
+        clear_text(&mut line);
+    }
+
+    /// A connection to a backend that may come to be.
+    pub(crate) fn line_to(&self, backend: BackendId) -> Line {
+        self.tenants.read(&self.shared.directory, |tenants| tenants.line(backend))
+    }
+
+    /// Now, where the access log wants to know; else zero.
+    pub(crate) fn log_time(&self) -> Time {
+        if self.shared.edge.logs { self.shared.clock.now() } else { Time::ZERO }
     }
 
     /// The X-Request-Id of a request that came without one that is trusted: 128 bits in hexadecimal

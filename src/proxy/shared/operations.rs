@@ -27,6 +27,7 @@ impl State {
             reason: status.reason.into(),
             since: status.since,
             in_flight: status.in_flight,
+            open_connections: self.directory.open_connections(status.id),
             attempts: status.attempts,
             failures: status.failures,
             effective_weight: status.effective_weight,
@@ -49,8 +50,9 @@ impl State {
         }
         let name = name.unwrap_or_else(|| self.names.fresh());
         let pin = policy::pin_of(&name);
-        let command = Command::Add { name, weight };
+        let command = Command::Add { name: name.clone(), weight };
         let id = self.balancer.handle_command(now, command)?.expect("an added backend has an id");
+        self.directory.enter(id, &name);
         let slot = id.slot as usize;
         if self.places.len() <= slot {
             self.places.resize(slot + 1, None);
