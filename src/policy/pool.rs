@@ -34,6 +34,7 @@ pub(crate) struct Backend {
     /// When it last gave a sign of life; at first when it was added.
     pub(crate) alive_at: Time,
     pub(crate) last_check: Option<String>,
+    pub(crate) last_check_passed: Option<bool>,
     pub(crate) last_failure: Option<Failure>,
     /// It would be slow at first: new to a pool at work, or it was down or ejected. A backend that
     /// was only drained is warm.
@@ -128,6 +129,7 @@ impl Pool {
             failures: backend.failures,
             last_failure: backend.last_failure,
             last_check: backend.last_check.as_deref(),
+            last_check_passed: backend.last_check_passed,
             ejections: backend.ejections,
             ejected_until: backend.ejection.as_ref().map(|ejection| ejection.until),
         })
@@ -215,6 +217,7 @@ impl Pool {
             check,
             alive_at: now,
             last_check: None,
+            last_check_passed: None,
             last_failure: None,
             cold: self.at_work,
             warming_since: None,

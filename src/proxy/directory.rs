@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base::BackendId;
 
@@ -14,6 +15,8 @@ struct Tenant {
     generation: u32,
     name: Arc<str>,
     open: Arc<AtomicU64>,
+    /// How long its last health check took.
+    check_took: Option<Duration>,
 }
 
 /// By slot.
@@ -23,6 +26,11 @@ pub(crate) struct Tenants(Vec<Option<Tenant>>);
 impl Tenants {
     fn get(&self, id: BackendId) -> Option<&Tenant> {
         let tenant = self.0.get(id.slot as usize)?.as_ref()?;
+        (tenant.generation == id.generation).then_some(tenant)
+    }
+
+    fn get_mut(&mut self, id: BackendId) -> Option<&mut Tenant> {
+        let tenant = self.0.get_mut(id.slot as usize)?.as_mut()?;
         (tenant.generation == id.generation).then_some(tenant)
     }
 
@@ -58,7 +66,12 @@ impl Directory {
 
     /// A new tenant of a slot.
     pub(crate) fn enter(&self, id: BackendId, name: &str) {
-        let tenant = Tenant { generation: id.generation, name: name.into(), open: Arc::default() };
+        let tenant = Tenant {
+            generation: id.generation,
+            name: name.into(),
+            open: Arc::default(),
+            check_took: None,
+        };
         let mut tenants = self.lock();
         let slot = id.slot as usize;
         if tenants.0.len() <= slot {
@@ -66,6 +79,18 @@ impl Directory {
         }
         tenants.0[slot] = Some(tenant);
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// A health check of a backend took so long.
+    pub(crate) fn checked(&self, id: BackendId, took: Duration) {
+        if let Some(tenant) = self.lock().get_mut(id) {
+            tenant.check_took = Some(took);
+        }
+    }
+
+    /// How long its last health check took, if there was one.
+    pub(crate) fn check_took(&self, id: BackendId) -> Option<Duration> {
+        self.lock().get(id)?.check_took
     }
 
     /// How many connections are open to a backend.

@@ -12,14 +12,14 @@ use base::{Clock, FailureKind, Sent, Time};
 use policy::{Attempt, End};
 use tokio::net::TcpStream;
 
-use crate::buffers::{BUFFER_BYTES, Buffer, Reusable, clear_text};
+use crate::buffers::BUFFER_BYTES;
 use crate::date;
 use crate::decision::Leg;
 use crate::guard::Guard;
 use crate::http1::{Decoder, Framing, MAX_HEAD_BYTES, ResponseHead};
 use crate::journal::{Came, Tried};
+use crate::lane::Lane;
 use crate::parcel::Parcel;
-use crate::timer::Deadline;
 use crate::tunnel::Side;
 use crate::upload::{Fault, Upload};
 use crate::upstream::{self, Wire};
@@ -27,24 +27,6 @@ use crate::worker::Worker;
 
 /// The most interim answers (1xx) to one request; more are no answer.
 const MAX_INTERIM: u32 = 32;
-
-/// The memory of an attempt.
-#[derive(Default)]
-pub(crate) struct Lane {
-    /// What goes out before the rest of the request's body.
-    out: Vec<u8>,
-    answer: Buffer,
-    head: ResponseHead,
-    deadline: Deadline,
-}
-
-impl Reusable for Lane {
-    fn clear(&mut self) {
-        clear_text(&mut self.out);
-        self.answer.clear();
-        self.head.clear();
-    }
-}
 
 /// Why an attempt has no head.
 #[derive(Debug)]
@@ -84,7 +66,7 @@ pub(crate) struct Exchange {
     pub(crate) leg: Leg,
     /// It was sent beside one that was slow.
     pub(crate) hedge: bool,
-    guard: Guard,
+    pub(crate) guard: Guard,
     lane: Box<Lane>,
     stage: Stage,
     /// When its connection was open, if that is its own.
@@ -117,12 +99,12 @@ impl Exchange {
         let kept = if fresh { None } else { worker.pool.take(backend) };
         let stage = match kept {
             Some(mut wire) => {
-                worker.counters.upstream_reused.increment();
+                worker.counters.reused(backend);
                 wire.begin();
                 Stage::Open(wire)
             }
             None => {
-                worker.counters.upstream_opened.increment();
+                worker.counters.opened(backend);
                 let line = worker.line_to(backend);
                 Stage::Opening(Box::pin(upstream::connect(backend, leg.address, line)))
             }

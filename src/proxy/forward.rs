@@ -95,8 +95,16 @@ pub(crate) async fn obtain<U: Upload>(
     loop {
         match poll_fn(|cx| race.poll(cx)).await {
             Event::ClientLeft => return Err(NoAnswer::ClientLeft),
-            Event::Mail(Mail::Send(leg)) => race.start(leg)?,
-            Event::Mail(Mail::Reject(reject)) => return Err(race.rejected(reject)),
+            Event::Mail(Mail::Send(leg)) => {
+                race.waited(leg.at);
+                race.start(leg)?;
+            }
+            Event::Mail(Mail::Reject(reject)) => {
+                let now = worker.shared.clock.now();
+                race.journal.done = Some(now);
+                race.waited(now);
+                return Err(race.rejected(reject));
+            }
             Event::Head(lap, Ok(())) => {
                 if let Some(exchange) = race.answered(lap)? {
                     return Ok(exchange);
@@ -137,6 +145,13 @@ impl<U: Upload> Race<'_, U> {
     fn waits(&mut self, waits: bool) {
         if let Some(ticket) = &mut self.ticket {
             ticket.pending = waits;
+        }
+    }
+
+    /// It was decided at `until`; who had no attempt by then has waited in the queue.
+    fn waited(&self, until: Time) {
+        if self.attempts == 0 {
+            self.worker.counters.queue_waits.observe(until.since(self.journal.asked));
         }
     }
 
@@ -263,7 +278,9 @@ impl<U: Upload> Race<'_, U> {
 
     /// Notes what came of an attempt.
     fn note(&mut self, exchange: &Exchange, at: Time, came: Came) {
-        self.journal.tried.push(exchange.tried(at, came));
+        let tried = exchange.tried(at, came);
+        self.worker.counters.tried(&tried);
+        self.journal.tried.push(tried);
     }
 
     /// Notes that nothing came of it.
@@ -319,8 +336,9 @@ impl<U> Drop for Race<'_, U> {
     /// Whoever drops a race with attempts in it, the client has left.
     fn drop(&mut self) {
         for exchange in [self.first.take(), self.second.take()].into_iter().flatten() {
-            let now = self.worker.shared.clock.now();
-            self.journal.tried.push(exchange.tried(now, Came::Nothing));
+            let tried = exchange.tried(self.worker.shared.clock.now(), Came::Nothing);
+            self.worker.counters.tried(&tried);
+            self.journal.tried.push(tried);
         }
     }
 }

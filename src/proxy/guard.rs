@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use base::AttemptId;
+use base::{AttemptId, Time};
 use policy::End;
 
 use crate::worker::Worker;
@@ -12,18 +12,24 @@ use crate::worker::Worker;
 pub(crate) struct Guard {
     worker: Rc<Worker>,
     attempt: Option<AttemptId>,
+    ended: Option<Time>,
 }
 
 impl Guard {
     pub(crate) fn new(worker: &Rc<Worker>, attempt: AttemptId) -> Self {
-        Self { worker: Rc::clone(worker), attempt: Some(attempt) }
+        Self { worker: Rc::clone(worker), attempt: Some(attempt), ended: None }
     }
 
     /// Nothing happens at the second call.
     pub(crate) fn end(&mut self, end: End) {
         if let Some(attempt) = self.attempt.take() {
-            self.worker.shared.end(attempt, end);
+            self.ended = Some(self.worker.shared.end(attempt, end));
         }
+    }
+
+    /// When it ended, if it was by this.
+    pub(crate) const fn ended(&self) -> Option<Time> {
+        self.ended
     }
 
     /// The attempt has been ended by other means.

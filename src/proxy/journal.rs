@@ -2,6 +2,7 @@
 //! what they make of it, nor cost the path more than a few stores.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use base::{BackendId, FailureKind, RequestId, Time};
 use policy::Reject;
@@ -88,6 +89,9 @@ pub(crate) struct Journal {
     pub(crate) tried: Vec<Tried>,
     /// Why it got no backend.
     pub(crate) reject: Option<Reject>,
+    /// When the backend's last byte was there, or the proxy knew that it would answer itself, if
+    /// that was after the last attempt's head or failure.
+    pub(crate) done: Option<Time>,
     /// Of the answer; 0 if there was none.
     pub(crate) status: u16,
     /// Bytes of the request's body that were sent to backends, as they were framed.
@@ -100,6 +104,13 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// From asking the balancer to the backend's last byte, or to the decision not to send it;
+    /// `None` if the balancer was not asked.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        let known = self.done.or(self.tried.last().map(|tried| tried.ended)).unwrap_or(self.asked);
+        (self.asked != Time::ZERO).then(|| known.since(self.asked))
+    }
+
     /// Forgets everything but the memory.
     pub(crate) fn clear(&mut self) {
         let Self { mut tried, mut texts, .. } = std::mem::take(self);

@@ -25,6 +25,7 @@ mod headers;
 pub mod http1;
 mod incoming;
 mod journal;
+mod lane;
 mod log;
 mod metrics;
 mod names;

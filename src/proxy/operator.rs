@@ -2,13 +2,15 @@
 //! It must not know HTTP or JSON.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use base::Time;
+use base::{BackendId, Time};
 use policy::{CommandError, Counts};
 
 /// What an operator sees of one backend.
 #[derive(Clone, Debug)]
 pub(crate) struct BackendView {
+    pub(crate) id: BackendId,
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     pub(crate) weight: u32,
@@ -18,12 +20,23 @@ pub(crate) struct BackendView {
     pub(crate) reason: String,
     pub(crate) since: Time,
     pub(crate) in_flight: u32,
-    pub(crate) open_connections: u64,
+    pub(crate) connections: Connections,
     pub(crate) attempts: u64,
     pub(crate) failures: u64,
     pub(crate) ejections: u64,
     pub(crate) ejected_until: Option<Time>,
     pub(crate) last_check: Option<String>,
+    pub(crate) last_check_passed: Option<bool>,
+    pub(crate) last_check_took: Option<Duration>,
+}
+
+/// Connections to one backend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connections {
+    /// All of them.
+    pub(crate) open: u64,
+    /// Those with nothing on them.
+    pub(crate) idle: u64,
 }
 
 /// Why an operator's change was refused.

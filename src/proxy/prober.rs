@@ -60,6 +60,9 @@ pub(crate) async fn run(shared: Arc<Shared>, probe: Probe) {
             }
         },
     };
+    if !matches!(probe.kind, ProbeKind::Load(_)) {
+        shared.directory.checked(probe.backend, shared.clock.now().since(began));
+    }
     shared.probed(probe.id, result);
 }
 

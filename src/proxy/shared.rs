@@ -43,6 +43,7 @@ struct State {
     /// By slot. A place outlives its tenant until the next one moves in, for attempts in flight.
     places: Vec<Option<Place>>,
     directory: Arc<Directory>,
+    pools: Arc<Pools>,
     names: Names,
     waiting: Waiting,
 }
@@ -115,11 +116,13 @@ impl Shared {
             names.reserve(id);
         }
         let directory = Arc::<Directory>::default();
+        let pools = Arc::new(Pools::new(config.workers.max(1) as usize));
         Self {
             state: Mutex::new(State {
                 balancer,
                 places: vec![],
                 directory: Arc::clone(&directory),
+                pools: Arc::clone(&pools),
                 names,
                 waiting: Waiting::default(),
             }),
@@ -134,7 +137,7 @@ impl Shared {
             counters: (0..config.workers.max(1)).map(|_| Arc::default()).collect(),
             board: Board::new(Rules::new(&config.settings)),
             edge: Edge::new(config),
-            pools: Arc::new(Pools::new(config.workers.max(1) as usize)),
+            pools,
             tls,
             stopping: watch::Sender::new(false),
             armed: AtomicU64::new(Time::MAX.as_nanos()),
@@ -259,9 +262,12 @@ impl Shared {
         });
     }
 
-    /// An attempt is over.
-    pub(crate) fn end(self: &Arc<Self>, attempt: AttemptId, end: End) {
-        self.decide(|state, now| state.balancer.handle_end(now, attempt, end));
+    /// An attempt is over; since when.
+    pub(crate) fn end(self: &Arc<Self>, attempt: AttemptId, end: End) -> Time {
+        self.decide(|state, now| {
+            state.balancer.handle_end(now, attempt, end);
+            now
+        })
     }
 
     /// A probe was answered, or not.

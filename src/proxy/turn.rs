@@ -71,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Turn<'_, S> {
             Relayed::Whole => {
                 self.request.journal.ending = Ending::Answered;
                 exchange.settle();
+                self.request.journal.done = exchange.guard.ended();
                 exchange.give_back();
                 self.then(keep_alive)
             }

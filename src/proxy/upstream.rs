@@ -153,6 +153,12 @@ impl Pools {
         Self((0..workers).map(|_| Mutex::default()).collect())
     }
 
+    /// How many connections to a backend all workers keep idle.
+    pub(crate) fn idle(&self, backend: BackendId) -> u64 {
+        let count = |worker| self.lock(worker).slot(backend).map_or(0, |slot| slot.idle.len());
+        (0..self.0.len()).map(|worker| count(worker) as u64).sum()
+    }
+
     fn lock(&self, worker: usize) -> MutexGuard<'_, Kept> {
         // Whatever state a panic left it in, it holds connections and nothing else.
         self.0[worker].lock().unwrap_or_else(PoisonError::into_inner)

@@ -18,8 +18,8 @@ use crate::buffers::{Stock, clear_text};
 use crate::client::{Clients, Order, Patience};
 use crate::date::{self, Today};
 use crate::directory::{self, Line};
-use crate::exchange::Lane;
 use crate::journal::Journal;
+use crate::lane::Lane;
 use crate::metrics::Counters;
 use crate::request::Desk;
 use crate::rules::{Copied, Rules};
@@ -90,7 +90,7 @@ impl Worker {
 
     /// A request is over.
     pub(crate) fn finished(&self, journal: &mut Journal) {
-        self.counters.answered(journal.status);
+        self.counters.finished(journal);
         let Some(log) = &self.shared.access_log else { return };
         journal.ended = self.shared.clock.now();
         let mut line = self.line.borrow_mut();

@@ -238,6 +238,7 @@ impl Balancer {
             self.upkeep.schedule.hurry(id, None);
         }
         backend.last_check = Some(words);
+        backend.last_check_passed = Some(passed);
         self.settle(now, id, &why);
     }
 

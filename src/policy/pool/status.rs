@@ -20,6 +20,10 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Checking, Self::Ready, Self::Down, Self::Ejected, Self::Draining];
+
     /// The word that stands in the admin API and in CSV files.
     pub const fn word(self) -> &'static str {
         match self {
@@ -59,6 +63,8 @@ pub struct BackendStatus<'a> {
     pub last_failure: Option<Failure>,
     /// The last probe's result in words.
     pub last_check: Option<&'a str>,
+    /// Whether the last probe that was sent passed.
+    pub last_check_passed: Option<bool>,
     /// How often it was ejected.
     pub ejections: u64,
     /// When its ejection ends, while there is one, whatever else keeps it out.

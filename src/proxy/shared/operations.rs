@@ -8,7 +8,7 @@ use base::{BackendId, Time};
 use policy::{BackendStatus, Command, Settings};
 
 use super::{Place, Shared, State};
-use crate::operator::{BackendView, Change, Refused, Tally};
+use crate::operator::{BackendView, Change, Connections, Refused, Tally};
 use crate::rules::Rules;
 
 impl State {
@@ -20,6 +20,7 @@ impl State {
 
     fn view(&self, status: &BackendStatus<'_>) -> BackendView {
         BackendView {
+            id: status.id,
             name: status.name.into(),
             address: self.address(status.id).expect("every backend was added with its address"),
             weight: status.weight,
@@ -27,13 +28,18 @@ impl State {
             reason: status.reason.into(),
             since: status.since,
             in_flight: status.in_flight,
-            open_connections: self.directory.open_connections(status.id),
+            connections: Connections {
+                open: self.directory.open_connections(status.id),
+                idle: self.pools.idle(status.id),
+            },
             attempts: status.attempts,
             failures: status.failures,
             effective_weight: status.effective_weight,
             ejections: status.ejections,
             ejected_until: status.ejected_until,
             last_check: status.last_check.map(String::from),
+            last_check_passed: status.last_check_passed,
+            last_check_took: self.directory.check_took(status.id),
         }
     }
 

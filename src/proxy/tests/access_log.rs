@@ -166,7 +166,10 @@ fn every_attempt_is_told_of() {
 fn who_broke_it_off_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let backend = Backend::start(|request, stream| match request.first_line.contains("/half") {
-        true => write(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf") && false,
+        true => {
+            write(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+            false
+        }
         false => true,
     });
     let lab = logging(folder.path(), "", &[backend.address]);
