@@ -2,14 +2,18 @@
 //! It must not know the proxied path, and decides nothing: it translates into commands.
 
 mod event_stream;
+mod gate;
+mod listener;
+mod token;
 mod view;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -18,7 +22,11 @@ use config::policy_keys;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+pub(crate) use gate::Gate;
+pub use token::TokenError;
 pub(crate) use view::About;
 
 use crate::metrics;
@@ -27,26 +35,34 @@ use crate::shared::Shared;
 
 /// The largest body that a request to the API may have.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How long a client may take for such a body.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
+/// The most listeners to events at once: fewer than connections, so that they alone, who stay, keep
+/// nobody else out.
+const MAX_LISTENERS: usize = 32;
 
 /// What every route needs.
 #[derive(Clone)]
 struct Api {
     shared: Arc<Shared>,
     about: Arc<About>,
+    /// One place for each who listens to events.
+    listeners: Arc<Semaphore>,
 }
 
 /// Serves the API until the runtime ends.
-pub(crate) async fn serve(shared: Arc<Shared>, about: About, listener: TcpListener) {
-    let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router(Arc::clone(&shared), about)).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
+pub(crate) async fn serve(shared: Arc<Shared>, about: About, gate: Gate, listener: TcpListener) {
+    for warning in listener.local_addr().map(|at| gate.warnings(at.ip())).unwrap_or_default() {
+        shared.log.line(warning);
+    }
+    let router = router(Arc::clone(&shared), about, gate);
+    if let Err(error) = listener::serve(listener, router).await {
         shared.log.line(format!("the admin API ended: {error}"));
     }
 }
 
-fn router(shared: Arc<Shared>, about: About) -> Router {
+fn router(shared: Arc<Shared>, about: About, gate: Gate) -> Router {
+    let listeners = Arc::new(Semaphore::new(MAX_LISTENERS));
     Router::new()
         .route("/v1/backends", get(list).post(add))
         .route("/v1/backends/{id}", get(show).patch(change).delete(remove))
@@ -60,8 +76,8 @@ fn router(shared: Arc<Shared>, about: About) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not this method here; see /openapi.json")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn(known_host))
-        .with_state(Api { shared, about: Arc::new(about) })
+        .layer(from_fn_with_state(Arc::new(gate), gate::pass))
+        .with_state(Api { shared, about: Arc::new(about), listeners })
 }
 
 /// An error as the API tells it: `{"error": "…"}`, with `"problems": […]` where there are several.
@@ -70,15 +86,21 @@ struct Problem {
     status: StatusCode,
     message: String,
     problems: Vec<String>,
+    /// What to prove, for `WWW-Authenticate`.
+    challenge: Option<&'static str>,
 }
 
 impl Problem {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), problems: vec![] }
+        Self { status, message: message.into(), problems: vec![], challenge: None }
     }
 
     fn bad(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    fn unauthorized(challenge: &'static str, message: impl Into<String>) -> Self {
+        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, message) }
     }
 
     /// All that is wrong with a change.
@@ -93,7 +115,12 @@ impl IntoResponse for Problem {
             true => json!({ "error": self.message }),
             false => json!({ "error": self.message, "problems": self.problems }),
         };
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(challenge) = self.challenge {
+            let challenge = HeaderValue::from_static(challenge);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }
 
@@ -115,33 +142,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state)
+        let bytes = timeout(BODY_LIMIT, Bytes::from_request(request, state))
             .await
+            .map_err(|_| {
+                let limit = BODY_LIMIT.as_secs();
+                let message = format!("the body did not come within {limit} s; send it again");
+                Problem::new(StatusCode::REQUEST_TIMEOUT, message)
+            })?
             .map_err(|refusal| Problem::new(refusal.status(), refusal.body_text()))?;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| Problem::bad(format!("the body is not what is wanted here: {error}")))
     }
-}
-
-/// A web page that lets its own name resolve to this machine must not reach the API through the
-/// browser (DNS rebinding): names that anybody can register are refused.
-async fn known_host(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    if host.is_none_or(|host| !is_own_name(host)) {
-        let message = "ask for the API by an IP address or as localhost";
-        return Problem::new(StatusCode::FORBIDDEN, message).into_response();
-    }
-    next.run(request).await
-}
-
-fn is_own_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
 async fn list(State(api): State<Api>) -> Json<Vec<view::Backend>> {
@@ -250,29 +262,4 @@ async fn openapi() -> impl IntoResponse {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     (headers, include_str!("admin/openapi.json"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_that_nobody_can_register_are_ours() {
-        for (host, own) in [
-            ("127.0.0.1", true),
-            ("127.0.0.1:9900", true),
-            ("localhost", true),
-            ("LOCALHOST:80", true),
-            ("[::1]:9900", true),
-            ("[::1]", true),
-            ("10.1.2.3:1", true),
-            ("evil.example", false),
-            ("evil.example:9900", false),
-            ("localhost.evil.example", false),
-            ("127.0.0.1.evil.example:80", false),
-            ("", false),
-        ] {
-            assert_eq!(is_own_name(host), own, "{host}");
-        }
-    }
 }

@@ -48,5 +48,6 @@ mod upstream;
 mod waiting;
 mod worker;
 
+pub use admin::TokenError;
 pub use running::{Ready, Running, StartError, start, start_with};
 pub use tls::TlsError;

@@ -50,6 +50,9 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The admin API's token cannot be had.
+    #[error(transparent)]
+    AdminToken(#[from] admin::TokenError),
     /// A thread or its runtime could not be made.
     #[error("cannot start a thread of the proxy: {0}; lower `workers` or raise the process limits")]
     Thread(io::Error),
@@ -124,7 +127,8 @@ impl Drop for Running {
 /// Starts a proxy with the lab's own strategies.
 ///
 /// # Errors
-/// When it cannot read its certificate, listen, start its threads, or when two backends have one address or name.
+/// When it cannot read its certificate or the admin API's token, listen, start its threads, or when
+/// two backends have one address or name.
 pub fn start(config: ProxyConfig, clock: Clock) -> Result<Running, StartError> {
     start_with(config, clock, Registry::standard())
 }
@@ -139,6 +143,7 @@ pub fn start_with(
     registry: Registry,
 ) -> Result<Running, StartError> {
     let tls = config.tls.as_ref().map(|files| Tls::new(files, false)).transpose()?;
+    let gate = admin::Gate::new(&config)?;
     let workers = config.workers.max(1);
     let listeners = listen(config.listen, workers).map_err(|source| StartError::Listen {
         what: "requests",
@@ -179,7 +184,7 @@ pub fn start_with(
     let about = admin::About::new(&config, &ready);
     let control = thread::Builder::new()
         .name("control".into())
-        .spawn(move || run_control(control, shared, about, admin_listener, all_gone))
+        .spawn(move || run_control(control, shared, about, gate, admin_listener, all_gone))
         .map_err(StartError::Thread)?;
     running.threads.push(control);
     Ok(running)
@@ -241,13 +246,14 @@ fn run_control(
     runtime: Runtime,
     shared: Arc<Shared>,
     about: admin::About,
+    gate: admin::Gate,
     listener: Option<TcpListener>,
     mut all_gone: mpsc::Receiver<()>,
 ) {
     runtime.block_on(async {
         tokio::spawn(timer::run(Arc::clone(&shared)));
         if let Some(listener) = listener {
-            tokio::spawn(admin::serve(shared, about, listener));
+            tokio::spawn(admin::serve(shared, about, gate, listener));
         }
         // Nothing is ever sent: it ends when the last sender is gone.
         while all_gone.recv().await.is_some() {}

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use axum::body::Body as AnyBody;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::Api;
+use super::{Api, MAX_LISTENERS, Problem};
 use crate::shared::Shared;
 
 /// How often something is written to a quiet listener, so that one that left is noticed.
@@ -25,7 +25,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const FRAME_BYTES: usize = 16 * 1024;
 
 /// All kept events and then each as it comes; `Last-Event-ID` leaves out those up to it.
-pub(super) async fn events(State(api): State<Api>, headers: HeaderMap) -> Response {
+pub(super) async fn events(
+    State(api): State<Api>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let place = api.listeners.try_acquire_owned().map_err(|_| {
+        let message = format!("{MAX_LISTENERS} listen to events already; close one of them");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    })?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let mut keep_alive = interval(KEEP_ALIVE);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -35,12 +42,13 @@ pub(super) async fn events(State(api): State<Api>, headers: HeaderMap) -> Respon
         sent: last.unwrap_or(0),
         wait: None,
         keep_alive,
+        _place: place,
     };
     let mut response = AnyBody::new(stream).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    Ok(response)
 }
 
 type Wait = Pin<Box<dyn Future<Output = watch::Receiver<u64>> + Send>>;
@@ -51,6 +59,8 @@ struct EventStream {
     sent: u64,
     wait: Option<Wait>,
     keep_alive: Interval,
+    /// Given back when the stream ends.
+    _place: OwnedSemaphorePermit,
 }
 
 impl EventStream {
