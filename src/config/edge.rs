@@ -36,7 +36,8 @@ pub const CLIENT_KEYS: &[Key] = &[
         name: "max_connections",
         kind: Kind::Whole { min: 1, max: 1_000_000 },
         presence: Presence::Default("65536"),
-        summary: "Connections of clients that a worker holds at once.",
+        summary: "Connections of clients that a worker holds at once; never more than half of the \
+                  descriptors that the process may open. When all are taken, idle ones make way.",
     },
     Key {
         name: "trusted_hops",

@@ -5,14 +5,21 @@
 //! instead of keeping a timer for each: a request costs no timer and no reading of the clock.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use base::Time;
 use policy::TimeoutSettings;
 
 use crate::headers::address_text;
+
+/// How long a connection may be open without a request before it makes way for another's.
+const GRACE: Duration = Duration::from_millis(100);
+/// One in so many connections makes way at once: looking for them costs a look at all.
+const RELEASED_SHARE: usize = 64;
 
 /// How long clients may take, in sweeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +33,7 @@ pub(crate) struct Patience {
 impl Patience {
     /// A sweep is a second; less than one is not told apart.
     pub(crate) fn new(timeout: &TimeoutSettings) -> Self {
-        let sweeps = |limit: std::time::Duration| {
+        let sweeps = |limit: Duration| {
             u32::try_from(limit.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
         };
         Self { idle: sweeps(timeout.client_idle), head: sweeps(timeout.request_head) }
@@ -58,6 +65,8 @@ enum Activity {
 pub(crate) struct Client {
     /// Its address, without the port.
     pub(crate) address: Rc<[u8]>,
+    /// When it was accepted.
+    since: Time,
     /// Requests read so far.
     pub(crate) requests: Cell<u64>,
     /// A request is with a backend, or its answer is being written.
@@ -80,9 +89,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(peer: SocketAddr) -> Self {
+    fn new(peer: SocketAddr, since: Time) -> Self {
         Self {
             address: address_text(peer.ip()).into(),
+            since,
             requests: Cell::default(),
             serving: Cell::default(),
             in_head: Cell::default(),
@@ -145,6 +155,19 @@ impl Client {
         }
     }
 
+    /// Whether it may make way for another client, and in which order: first who has asked for
+    /// nothing yet, then who has asked for nothing more since the last sweep.
+    fn makes_way(&self, now: Time) -> Option<(bool, Reverse<u32>, Time)> {
+        let (idle, sweeps) = (self.look().0 == Activity::Idle, self.sweeps.get());
+        let has_asked = self.requests.get() > 0;
+        let waited = if has_asked { sweeps > 0 } else { now.since(self.since) >= GRACE };
+        (idle && waited && self.order() == Order::Serve).then_some((
+            has_asked,
+            Reverse(sweeps),
+            self.since,
+        ))
+    }
+
     /// To be called once a second: closes a connection that does the same for too long.
     fn sweep(&self, now: Time, patience: Patience) {
         // Who takes an answer slowly is not woken by its deadline: the answer is not asked for more.
@@ -175,9 +198,9 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// One more.
-    pub(crate) fn open(&self, peer: SocketAddr) -> Rc<Client> {
-        let client = Rc::new(Client::new(peer));
+    /// One more, accepted at `now`.
+    pub(crate) fn open(&self, peer: SocketAddr, now: Time) -> Rc<Client> {
+        let client = Rc::new(Client::new(peer, now));
         let mut open = self.open.borrow_mut();
         client.index.set(open.len());
         open.push(Rc::clone(&client));
@@ -204,6 +227,19 @@ impl Clients {
         }
     }
 
+    /// Tells those that have been idle for longest to go, because others wait: whether there are any.
+    pub(crate) fn release_idle(&self, now: Time) -> bool {
+        let open = self.open.borrow();
+        let mut idle: Vec<_> =
+            open.iter().filter_map(|client| Some((client.makes_way(now)?, client))).collect();
+        idle.sort_unstable_by_key(|(order, _)| *order);
+        idle.truncate(open.len().div_ceil(RELEASED_SHARE));
+        for (_, client) in &idle {
+            client.give(Order::Finish);
+        }
+        !idle.is_empty()
+    }
+
     /// To be called once a second.
     pub(crate) fn sweep(&self, now: Time, patience: Patience) {
         for client in &*self.open.borrow() {
@@ -214,8 +250,6 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const IDLE_SWEEPS: u32 = 60;
@@ -234,7 +268,7 @@ mod tests {
     }
 
     fn client() -> Client {
-        Client::new("127.0.0.1:1".parse().expect("an address"))
+        Client::new("127.0.0.1:1".parse().expect("an address"), Time::ZERO)
     }
 
     #[test]
@@ -288,10 +322,40 @@ mod tests {
     }
 
     #[test]
+    fn who_has_asked_for_nothing_makes_way_first_and_nobody_who_is_busy() {
+        let (clients, peer) = (Clients::default(), "127.0.0.1:1".parse().expect("an address"));
+        let at = |millis| Time::ZERO + Duration::from_millis(millis);
+        let [busy, kept, older, old, new] =
+            [0, 0, 10, 20, 950].map(|millis| clients.open(peer, at(millis)));
+        busy.requests.set(1);
+        busy.serving.set(true);
+        kept.requests.set(1);
+        let patience = Patience { idle: IDLE_SWEEPS, head: HEAD_SWEEPS };
+        let released = |now| {
+            let before = [&busy, &kept, &older, &old, &new].map(|client| client.order());
+            let any = clients.release_idle(now);
+            let after = [&busy, &kept, &older, &old, &new].map(|client| client.order());
+            let changed = before.iter().zip(&after).position(|(before, after)| before != after);
+            assert_eq!(any, changed.is_some());
+            changed
+        };
+        assert_eq!(released(at(50)), None, "all are fresh, busy, or have asked lately");
+        assert_eq!(released(at(1000)), Some(2));
+        assert_eq!(released(at(1000)), Some(3));
+        assert_eq!(released(at(1000)), None, "the new one may be about to ask");
+        // Two sweeps: the first one sees what has changed.
+        clients.sweep(at(1000), patience);
+        clients.sweep(at(2000), patience);
+        assert_eq!(released(at(2000)), Some(4));
+        assert_eq!(released(at(2000)), Some(1), "idle since the last sweep");
+        assert_eq!(released(at(9000)), None, "the busy one stays");
+    }
+
+    #[test]
     fn closing_one_leaves_the_others_in_reach() {
         let clients = Clients::default();
         let peer = "127.0.0.1:1".parse().expect("an address");
-        let three: Vec<_> = (0..3).map(|_| clients.open(peer)).collect();
+        let three: Vec<_> = (0..3).map(|_| clients.open(peer, Time::ZERO)).collect();
         clients.close(&three[0]);
         clients.close(&three[2]);
         clients.give_all(Order::Finish);

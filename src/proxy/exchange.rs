@@ -140,7 +140,7 @@ impl Exchange {
         parcel: &mut Parcel,
         upload: &mut U,
     ) -> Poll<Result<(), Failed>> {
-        if let Stage::Opening(opening) = &mut self.stage {
+        while let Stage::Opening(opening) = &mut self.stage {
             match opening.as_mut().poll(cx) {
                 Poll::Ready(Ok(mut wire)) => {
                     wire.begin();
@@ -148,7 +148,14 @@ impl Exchange {
                     self.stage = Stage::Open(wire);
                 }
                 Poll::Ready(Err(error)) if upstream::is_shortage(&error) => {
-                    return Poll::Ready(Err(Failed::Shortage(error)));
+                    // What is kept for later is let go for what is needed now.
+                    if !self.worker.pool.clear() {
+                        return Poll::Ready(Err(Failed::Shortage(error)));
+                    }
+                    let Leg { attempt, address, .. } = &self.leg;
+                    let line = self.worker.line_to(attempt.backend);
+                    let opening = upstream::connect(attempt.backend, *address, line);
+                    self.stage = Stage::Opening(Box::pin(opening));
                 }
                 Poll::Ready(Err(_)) => return self.fail(FailureKind::Connect, parcel),
                 Poll::Pending => {

@@ -14,6 +14,7 @@ mod buffers;
 mod client;
 mod date;
 mod decision;
+mod descriptors;
 mod directory;
 mod events;
 mod exchange;

@@ -12,6 +12,7 @@ use config::ProxyConfig;
 use config::edge::Forwarded;
 use policy::{KeySource, Settings, TimeoutSettings, hash_key};
 
+use crate::descriptors::clients_per_worker;
 use crate::forwarded::Origin;
 use crate::http1::Kind;
 
@@ -134,7 +135,8 @@ impl Edge {
             logs: config.access_log.is_some(),
             explain: config.explain,
             request_id: config.request_id,
-            max_connections: config.max_connections as usize,
+            max_connections: (config.max_connections as usize)
+                .min(clients_per_worker(config.workers)),
             tls: config.tls.is_some(),
         }
     }

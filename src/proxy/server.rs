@@ -9,37 +9,62 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::client::{Client, Order};
 use crate::session::Session;
 use crate::worker::Worker;
 
-/// How long accepting pauses when the process has no file descriptor left, or too many clients.
+/// How long accepting pauses when nothing makes way for another client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Accepts connections for ever.
-pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener) {
+/// A connection that was accepted and for which there is no room yet.
+pub(crate) type Held = Option<(TcpStream, SocketAddr)>;
+
+/// Accepts connections for ever. Who comes when there are too many waits in `held`, further ones in
+/// the listener's queue, until an idle one has made way.
+pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener, held: &mut Held) {
+    let mut complained = false;
     loop {
-        // Further ones wait in the listener's queue.
-        if worker.clients.count() >= worker.shared.edge.max_connections {
-            sleep(ACCEPT_PAUSE).await;
+        if held.is_some() && worker.clients.count() >= worker.shared.edge.max_connections {
+            make_way(worker).await;
             continue;
         }
+        if let Some((stream, peer)) = held.take() {
+            open(worker, stream, peer);
+        }
         match listener.accept().await {
-            Ok((stream, peer)) => open(worker, stream, peer),
+            Ok(accepted) => {
+                complained = false;
+                *held = Some(accepted);
+            }
             // It was gone before we came: the next one may be well.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                worker.shared.log.line(format!("accept: {error}"));
-                sleep(ACCEPT_PAUSE).await;
+                if !std::mem::replace(&mut complained, true) {
+                    worker.shared.log.line(format!("accept: {error}"));
+                }
+                make_way(worker).await;
             }
         }
     }
 }
 
+/// Lets idle clients go, or waits for a moment where all are busy.
+async fn make_way(worker: &Worker) {
+    if worker.clients.release_idle(worker.shared.clock.now()) {
+        yield_now().await;
+    } else {
+        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
 /// Accepts what waits in the listener's queue: closing the listener would reset it.
-pub(crate) async fn accept_waiting(worker: &Rc<Worker>, listener: &TcpListener) {
+pub(crate) async fn accept_waiting(worker: &Rc<Worker>, listener: &TcpListener, held: Held) {
+    if let Some((stream, peer)) = held {
+        open(worker, stream, peer);
+    }
     let mut accepting = pin!(listener.accept());
     loop {
         let accepted = std::future::poll_fn(|cx| Poll::Ready(accepting.as_mut().poll(cx))).await;
@@ -62,7 +87,7 @@ fn open(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     // Slow is better than nothing.
     let _ = stream.set_nodelay(true);
     worker.counters.clients_accepted.increment();
-    let client = worker.clients.open(peer);
+    let client = worker.clients.open(peer, worker.shared.clock.now());
     tokio::task::spawn_local(serve(Rc::clone(worker), client, stream));
 }
 

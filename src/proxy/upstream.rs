@@ -246,9 +246,10 @@ impl Pool {
         }
     }
 
-    /// Closes everything that is its own.
-    pub(crate) fn clear(&self) {
-        self.all.lock(self.own).slots.clear();
+    /// Closes everything that is its own: whether there was anything.
+    pub(crate) fn clear(&self) -> bool {
+        let slots = std::mem::take(&mut self.all.lock(self.own).slots);
+        slots.iter().any(|slot| !slot.idle.is_empty())
     }
 }
 

@@ -136,6 +136,7 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: StdListener, drain_timeout
             return;
         }
     };
+    let mut held = None;
     let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
     {
         let stopped = async {
@@ -145,13 +146,13 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: StdListener, drain_timeout
         tokio::select! {
             biased;
             () = stopped => {}
-            () = server::accept(&worker, &listener) => {}
+            () = server::accept(&worker, &listener, &mut held) => {}
         }
     }
     // What was asked before the stop is answered: a listener that is closed resets who waits in its
     // queue, and a connection that is told to finish before its request was read is closed.
     look_round(&worker).await;
-    unconstrained(server::accept_waiting(&worker, &listener)).await;
+    unconstrained(server::accept_waiting(&worker, &listener, held)).await;
     drop(listener);
     look_round(&worker).await;
     worker.clients.give_all(Order::Finish);
