@@ -1,6 +1,12 @@
 //! Peak EWMA: the power of two choices on expected latency instead of in-flight counts, after
-//! Finagle's `PeakEwma.scala` and tower's `load/peak_ewma.rs`; failures count as slow answers,
-//! after linkerd's `load-biaser`. It must not look at backends that were not drawn.
+//! Finagle's `PeakEwma.scala` and tower's `load/peak_ewma.rs`. It must not look at backends that
+//! were not drawn.
+//!
+//! Failures cost time too, else who fails fast would draw the load. linkerd's `load-biaser` records
+//! each as an answer of 5 s, which the peak rule believes at once: beside backends that take 20 ms a
+//! single one keeps a backend out for 55 s. Here the share of failures is an average of its own, and
+//! its square times the penalty is added to the latency: one failure among many costs milliseconds,
+//! a backend that only fails costs the whole penalty.
 
 use std::time::Duration;
 
@@ -15,13 +21,16 @@ use crate::settings::ParameterValue;
 
 /// A backend that asks for more time than this is not believed, as in linkerd.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// How much one outcome moves the share of failures. It does not depend on the rate of requests: a
+/// few failures tell as much at 20 requests a second as at 20,000.
+const OUTCOME_WEIGHT: f64 = 0.05;
 
 /// The registry's entry.
 pub static ENTRY: Entry = Entry {
     name: "peak_ewma",
     summary: "draws two backends and takes the one with the lower expected latency, recent answers \
-              times requests in flight per weight; a slow answer counts at once, a failure as a \
-              very slow one: backends whose speed differs or changes",
+              times requests in flight per weight; a slow answer counts at once, failures by the \
+              square of their share: backends whose speed differs or changes",
     parameters: &[
         Parameter {
             name: "decay",
@@ -42,8 +51,9 @@ pub static ENTRY: Entry = Entry {
             default: ParameterValue::Duration(Duration::from_secs(5)),
             min: 0.0,
             max: 3600.0,
-            summary: "the latency that a failure counts as, at least; with 0 a backend that fails \
-                      fast draws the load",
+            summary: "the latency added to a backend that only fails, and that of one which asks \
+                      to be left alone (Retry-After); a share of failures adds its square of \
+                      this; with 0 a backend that fails fast draws the load",
         },
         Parameter {
             name: "choices",
@@ -83,28 +93,50 @@ struct PeakEwma {
     estimates: PerBackend<Option<Estimate>>,
 }
 
-/// What a backend's recent answers took.
+/// What a backend's recent answers took, and how many of them were failures.
 #[derive(Clone, Copy, Debug)]
 struct Estimate {
     /// Seconds, as of `at`.
     rtt: f64,
+    /// The share of failures among the recent outcomes, from 0 to 1, as of `at`.
+    failures: f64,
     at: Time,
+    /// Until when it asked to be left alone.
+    asked_until: Time,
 }
 
 impl Estimate {
-    /// Its value now. It falls towards zero while nothing is heard: a backend that nobody asks is
-    /// asked again in the end.
-    fn decayed(self, now: Time, decay: f64) -> f64 {
-        self.rtt * exp(-now.since(self.at).as_secs_f64() / decay)
+    /// Its value now. Latency and failures fade while nothing is heard: a backend that nobody asks
+    /// is asked again in the end.
+    fn decayed(self, now: Time, decay: f64) -> Self {
+        let kept = exp(-now.since(self.at).as_secs_f64() / decay);
+        Self { rtt: self.rtt * kept, failures: self.failures * kept, at: now, ..self }
     }
 
     /// A sample that is slower than the estimate replaces it at once; a faster one moves it by as
     /// much as has been forgotten since the last.
-    fn follow(&mut self, now: Time, decay: f64, sample: f64) {
+    fn answered(&mut self, now: Time, decay: f64, sample: f64) {
         let kept = exp(-now.since(self.at).as_secs_f64() / decay);
         let average = self.rtt * kept + sample * (1.0 - kept);
         self.rtt = if sample > self.rtt { sample } else { average };
+        self.failures *= kept * (1.0 - OUTCOME_WEIGHT);
         self.at = now;
+    }
+
+    /// A failure counts as one outcome; its latency only where it is a peak, for it says nothing of
+    /// how soon a good answer comes.
+    fn failed(&mut self, now: Time, decay: f64, sample: f64, asked: Duration) {
+        *self = self.decayed(now, decay);
+        self.rtt = self.rtt.max(sample);
+        self.failures += OUTCOME_WEIGHT * (1.0 - self.failures);
+        self.asked_until = self.asked_until.max(now + asked);
+    }
+
+    /// The seconds that a request may be expected to take, failures included.
+    fn expected(self, now: Time, decay: f64, penalty: f64) -> f64 {
+        let current = self.decayed(now, decay);
+        let time = current.rtt + penalty * current.failures * current.failures;
+        if now < self.asked_until { time.max(penalty) } else { time }
     }
 }
 
@@ -113,7 +145,7 @@ impl PeakEwma {
     /// times those that it would then have, per weight.
     fn cost(&self, now: Time, candidates: &Candidates<'_>, index: usize) -> f64 {
         let estimate = self.estimates.get(candidates.id(index)).copied().flatten();
-        let rtt = estimate.map_or(self.default_rtt, |e| e.decayed(now, self.decay));
+        let rtt = estimate.map_or(self.default_rtt, |e| e.expected(now, self.decay, self.penalty));
         rtt * (f64::from(candidates.in_flight(index)) + 1.0) / f64::from(candidates.weight(index))
     }
 }
@@ -156,20 +188,21 @@ impl Strategy for PeakEwma {
         let decay = self.decay;
         let Some(known) = self.estimates.get_mut(backend) else { return };
         let after = observation.after.as_secs_f64();
-        let so_far = || known.map_or(0.0, |e| e.decayed(now, decay));
-        let sample = match observation.seen {
-            Seen::Answer => after,
+        let first = |rtt| Estimate { rtt, failures: 0.0, at: now, asked_until: Time::ZERO };
+        match observation.seen {
+            Seen::Answer => known.get_or_insert(first(after)).answered(now, decay, after),
             Seen::Failure { retry_after } => {
-                let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER).as_secs_f64();
-                after.max(self.penalty).max(asked).max(so_far())
+                let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+                known.get_or_insert(first(self.default_rtt)).failed(now, decay, after, asked);
             }
-            // It would have taken longer; how long is not known, so it can only raise the estimate.
-            Seen::Nothing if after > so_far() => after,
-            Seen::Nothing => return,
-        };
-        match known {
-            Some(estimate) => estimate.follow(now, decay, sample),
-            None => *known = Some(Estimate { rtt: sample, at: now }),
+            // It would have taken longer; how long is not known, so it can only raise the estimate,
+            // and it is no outcome.
+            Seen::Nothing => {
+                let so_far = known.map(|estimate| estimate.decayed(now, decay));
+                if after > so_far.map_or(0.0, |estimate| estimate.rtt) {
+                    *known = Some(Estimate { rtt: after, ..so_far.unwrap_or(first(after)) });
+                }
+            }
         }
     }
 
@@ -207,6 +240,7 @@ mod tests {
         let failure =
             |seconds: f64| Failure { retry_after: Some(Duration::from_secs_f64(seconds)) };
         let e = |x: f64| x.exp();
+        let one = 5.0 * 0.05 * 0.05; // 12.5 ms
         for (seen, at, expected) in [
             (&[][..], 7.0, 0.030),
             (&[(0.0, 0.1, Answer)], 0.0, 0.1),
@@ -214,11 +248,13 @@ mod tests {
             (&[(0.0, 0.1, Answer), (0.0, 0.3, Answer)], 0.0, 0.3), // a peak counts at once
             (&[(0.0, 0.3, Answer), (0.0, 0.1, Answer)], 0.0, 0.3), // and is not forgotten at once
             (&[(0.0, 0.3, Answer), (5.0, 0.1, Answer)], 5.0, 0.3 * e(-0.5) + 0.1 * (1.0 - e(-0.5))),
-            (&[(0.0, 0.001, Failure { retry_after: None })], 0.0, 5.0), // however fast
-            (&[(0.0, 8.0, Failure { retry_after: None })], 0.0, 8.0),
-            (&[(0.0, 0.001, failure(20.0))], 0.0, 20.0),
-            (&[(0.0, 0.001, failure(2.0))], 0.0, 5.0),
-            (&[(0.0, 0.001, failure(86_400.0))], 0.0, 300.0), // who asks for a day gets minutes
+            (&[(0.0, 0.001, Failure { retry_after: None })], 0.0, 0.030 + one), // however fast
+            (&[(0.0, 0.02, Answer), (0.0, 0.001, Failure { retry_after: None })], 0.0, 0.02 + one),
+            (&[(0.0, 8.0, Failure { retry_after: None })], 0.0, 8.0 + one), // a peak as well
+            (&[(0.0, 0.001, failure(20.0))], 19.0, 5.0),                    // it asked for 20 s
+            (&[(0.0, 0.001, failure(20.0))], 20.0, 0.030 * e(-2.0) + one * e(-4.0)),
+            (&[(0.0, 0.001, failure(86_400.0))], 299.0, 5.0), // who asks for a day
+            (&[(0.0, 0.001, failure(86_400.0))], 300.0, 0.030 * e(-30.0)), // gets minutes
             (&[(0.0, 0.2, Answer), (0.0, 0.1, Nothing)], 0.0, 0.2), // a client that left early
             (&[(0.0, 0.2, Answer), (0.0, 0.7, Nothing)], 0.0, 0.7), // it took this long at least
             (&[(0.0, 0.2, Nothing)], 0.0, 0.2),
@@ -271,6 +307,23 @@ mod tests {
         strategy.pool_changed(&pool, &mut Rng::from_seed(1));
         let candidates = pool.candidates().expect("two");
         let costs = [0, 1].map(|i| strategy.cost(Time::ZERO, &candidates, i));
-        assert_eq!(costs, [0.030, 5.0], "the other keeps its history");
+        assert_eq!(costs[0], 0.030);
+        assert!((costs[1] - 0.0425).abs() < 1e-9, "{costs:?}: the other keeps its history");
+    }
+
+    /// The promise of one failure: with the defaults, beside others that take 20 ms, a backend is
+    /// out for less than 4 s; one that only fails is out for good within a hundred answers.
+    #[test]
+    fn one_failure_costs_little_and_many_cost_all() {
+        let mut estimate =
+            Estimate { rtt: 0.020, failures: 0.0, at: Time::ZERO, asked_until: Time::ZERO };
+        let (decay, penalty) = (10.0, 5.0);
+        estimate.failed(Time::ZERO, decay, 0.001, Duration::ZERO);
+        assert!(estimate.expected(Time::ZERO, decay, penalty) > 0.030, "it is felt");
+        assert!(estimate.expected(Time::from_secs_f64(4.0), decay, penalty) < 0.020);
+        for _ in 0..100 {
+            estimate.failed(Time::ZERO, decay, 0.001, Duration::ZERO);
+        }
+        assert!(estimate.expected(Time::ZERO, decay, penalty) > 0.98 * penalty);
     }
 }

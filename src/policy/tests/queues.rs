@@ -19,7 +19,10 @@ const N: usize = 4;
 const SERVES: Conduct = Conduct::Serves(Duration::from_millis(10));
 /// Half of what the backends can do.
 const RATE: f64 = 200.0;
+/// Five requests a second at each.
+const LOW_RATE: f64 = 20.0;
 const SEEDS: u64 = 4;
+const MANY_SEEDS: u64 = 16;
 
 fn world(settings: &Settings, seed: u64, tells: Tells) -> World {
     let mut world = World::new(settings, seed, 1, &[SERVES; N]);
@@ -68,6 +71,45 @@ fn a_backend_that_fails_fast_draws_no_load() {
             let shares = shares_at_the_failing(&plain(strategy), tells);
             assert!(shares <= 1.1, "{strategy} {tells:?}: {shares}");
         }
+    }
+}
+
+/// Few requests tell as much as many, and where all fail nobody is left out.
+#[test]
+fn peak_ewma_knows_the_failing_at_a_low_rate_and_shares_where_all_fail() {
+    let settings = plain("peak_ewma");
+    for (failing, least, most) in [(1, 0.0, 1.1), (N, 0.7, 1.3)] {
+        let shares = (0..MANY_SEEDS).map(|seed| {
+            let mut world = world(&settings, seed, Tells::Nothing);
+            world.run(LOW_RATE, at(2_000));
+            (0..failing).for_each(|backend| world.set_conduct(backend, Conduct::FailsFast));
+            world.run(LOW_RATE, at(7_000));
+            share(&world.run(LOW_RATE, at(27_000)), 0) * N as f64
+        });
+        let mean = shares.sum::<f64>() / MANY_SEEDS as f64;
+        assert!((least..=most).contains(&mean), "{failing} of {N} fail: {mean}");
+    }
+}
+
+/// Wrong: a failure believed at once, as an answer of 5 s: beside backends that take 10 ms it would
+/// keep a backend out for a minute. Here a moment of failures is over within one decay.
+#[test]
+fn peak_ewma_forgives_a_moment_of_failures_within_its_decay() {
+    let settings = plain("peak_ewma");
+    for rate in [LOW_RATE, RATE] {
+        let shares = (0..MANY_SEEDS).map(|seed| {
+            let mut world = world(&settings, seed, Tells::Nothing);
+            world.run(rate, at(2_000));
+            world.set_conduct(0, Conduct::FailsFast);
+            // One request, as a rule.
+            let moment = Duration::from_secs_f64(N as f64 / rate);
+            world.run(rate, at(2_000) + moment);
+            world.set_conduct(0, SERVES);
+            world.run(rate, at(12_000) + moment);
+            share(&world.run(rate, at(22_000) + moment), 0) * N as f64
+        });
+        let mean = shares.sum::<f64>() / MANY_SEEDS as f64;
+        assert!(mean >= 0.5, "{rate}/s: {mean}");
     }
 }
 
