@@ -1,11 +1,12 @@
-# make test   the whole gate; .ci/run calls it and nothing else decides
-# make bench  speed against peers, with a table in reports/benchmarks.md
-# make docs   the pages that are generated from the code
+# make test     the whole gate; .ci/run calls it and nothing else decides
+# make bench    speed against peers, with a table in reports/benchmarks.md
+# make profile  instructions a request, counted by callgrind; bench/PROFILE.md tells what was found
+# make docs     the pages that are generated from the code
 
 CARGO ?= cargo
 DENY := target/tools/bin/cargo-deny
 
-.PHONY: test format clippy deny unit bench docs
+.PHONY: test format clippy deny unit bench profile docs
 .DELETE_ON_ERROR:
 
 test: format clippy deny unit
@@ -28,6 +29,11 @@ unit:
 
 bench:
 	bench/run
+
+# Needs valgrind, nginx and wrk.
+profile:
+	$(CARGO) build --release --locked
+	python3 bench/profile.py
 
 docs:
 	UPDATE_GOLDEN=1 $(CARGO) test --locked -p scenario

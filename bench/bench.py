@@ -143,10 +143,11 @@ def features_compared(folder, rounds, seconds):
         for _ in range(rounds):
             for name, start in candidates.items():
                 measure(start, rows.setdefault(name, {}), seconds)
-    lines = ["| lab's proxy with | CPU µs/request | of it user | against bare |", "|---|---|---|---|"]
+    lines = ["| lab's proxy with | CPU µs/request | of it user | against bare | errors |",
+             "|---|---|---|---|---|"]
     for name, row in rows.items():
         lines.append(f"| {name} | {spread(row['cpu'])} | {spread(row['user'])} |"
-                     f" {against(row, rows['bare'])} |")
+                     f" {against(row, rows['bare'])} | {row['bad']} |")
     return lines
 
 
@@ -280,7 +281,8 @@ def main():
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     lines = ["# Benchmarks", "", "Written by `make bench`; do not edit. Median (lowest–highest) of"
-             f" {args.rounds} rounds of {args.seconds} s, the candidates in turns.", "",
+             f" {args.rounds} rounds of {args.seconds} s, the candidates in turns. Where the time"
+             " goes: [bench/PROFILE.md](../bench/PROFILE.md).", "",
              *machine(), ""]
     for title, note, table in done:
         lines += [f"## {title}", "", note, "", *table, ""]
