@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check scenarios without playing them
     Validate(ValidateArgs),
+    /// Hold the simulator against what queueing theory knows
+    Verify(VerifyArgs),
     /// Draw the report of a run folder again
     Report(ReportArgs),
     /// What there is to use, or what has been run
@@ -105,6 +107,23 @@ pub(crate) struct ValidateArgs {
     /// Scenario files
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Requests of each round: ten times as many, a third of the error
+    #[arg(long, value_name = "N", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    pub(crate) requests: u32,
+    /// Rounds at the same time [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Where table and chart go [default: reports/verify/TIME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// No progress, only results and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => commands::run::run(&args),
         Command::Validate(args) => commands::validate::validate(&args),
+        Command::Verify(args) => commands::verify::verify(&args),
         Command::Report(args) => commands::report::report(&args),
         Command::List(args) => commands::list::list(&args),
         Command::Proxy(args) => commands::proxy::proxy(&args),

@@ -5,6 +5,7 @@
 //! can be repeated, and a value changed in a CSV file changes the chart that is drawn from it.
 
 mod charts;
+pub mod deviations;
 mod fault;
 mod figure;
 #[cfg(test)]

@@ -121,6 +121,18 @@ impl Scale {
         (Self { low: 0.0, high, log: false, ticks }, unit)
     }
 
+    /// Deviations, as far below zero as above: at least to `half`.
+    pub(crate) fn around_zero(half: f64) -> Self {
+        let most = Self::from_zero([half]);
+        let above = most.ticks.iter().filter(|tick| tick.value > 0.0);
+        let below = above
+            .clone()
+            .rev()
+            .map(|tick| Tick { value: -tick.value, label: format!("−{}", tick.label) });
+        let ticks = below.chain(most.ticks.iter().cloned()).collect();
+        Self { low: -most.high, high: most.high, log: false, ticks }
+    }
+
     /// A share, from nothing to all.
     pub(crate) fn of_shares() -> Self {
         let ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -218,6 +230,10 @@ mod tests {
             ["20", "50", "100", "200", "500", "1,000", "2,000", "5,000"]
         );
         assert_eq!(labels(&Scale::of_tails(2_000.0)), ["0 %", "50 %", "90 %", "99 %", "99.9 %"]);
+        assert_eq!(
+            labels(&Scale::around_zero(4.5)),
+            ["−5", "−4", "−3", "−2", "−1", "0", "1", "2", "3", "4", "5"]
+        );
         let (seconds, unit) = Scale::of_time(60.0);
         assert_eq!((labels(&seconds)[..3].to_vec(), unit.word()), (vec!["0", "10", "20"], "s"));
         let (minutes, unit) = Scale::of_time(3_600.0);

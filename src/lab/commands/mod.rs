@@ -12,3 +12,4 @@ pub(crate) mod proxy;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod validate;
+pub(crate) mod verify;

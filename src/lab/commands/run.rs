@@ -92,7 +92,7 @@ fn folders(args: &RunArgs, scenarios: &[Scenario]) -> Result<Vec<PathBuf>, Failu
 }
 
 /// A folder named after this second that does not exist yet.
-fn fresh(parent: &Path) -> PathBuf {
+pub(crate) fn fresh(parent: &Path) -> PathBuf {
     let stamp = Stamp::now().folder();
     let names = (1_u32..).map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") });
     names

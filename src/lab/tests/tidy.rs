@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["record", "config"],
     &["scenario", "report"],
     &["sim", "proxy", "fakebackends"],
-    &["live"],
+    &["live", "theory"],
     &["lab"],
 ];
 

@@ -1,0 +1,139 @@
+//! `lab verify`: the simulator held against what queues are known to do. It must not know the
+//! points, nor play them itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, LineStyle, Table};
+use indicatif::{ProgressBar, ProgressStyle};
+use report::deviations::{self, Deviation};
+use theory::{BOUND, Row};
+
+use crate::cli::VerifyArgs;
+use crate::commands::run::fresh;
+use crate::exit::{Exit, Failure};
+use crate::say::say;
+use crate::signals;
+
+const GREEN: Style = AnsiColor::Green.on_default().bold();
+const RED: Style = AnsiColor::Red.on_default().bold();
+
+/// Plays all points, prints the table, and keeps it with a chart.
+pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
+    let folder = args.out.clone().unwrap_or_else(|| fresh(Path::new("reports/verify")));
+    let stop = signals::install()?;
+    let jobs = args
+        .jobs
+        .map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let points = theory::points(f64::from(args.requests));
+    let bar = bar(args.quiet);
+    let rows = theory::verify(&points, jobs, &stop, &|done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(theory::Error::Interrupted) => {
+            return Ok(Exit::Interrupted(stop.reason().unwrap_or(2)));
+        }
+        Err(error) => return Err(Failure::new(Exit::Internal, error.to_string())),
+    };
+    let files = keep(&rows, &folder)?;
+    say!("{}", render(&rows, args.requests).trim_end());
+    say!("Table and chart: {}", files.display());
+    let held = rows.iter().all(Row::holds);
+    Ok(if held { Exit::Good } else { Exit::ExpectationFailed })
+}
+
+/// Nothing where stderr is no terminal.
+fn bar(quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("verify {wide_bar} {pos} of {len} rounds, {eta} left");
+    ProgressBar::new(1).with_style(style.expect("the template is a constant"))
+}
+
+fn name(row: &Row) -> String {
+    format!("{}: {}", row.point, row.known.metric.word())
+}
+
+/// verify.csv, verify.svg and verify.png.
+fn keep(rows: &[Row], folder: &Path) -> Result<PathBuf, Failure> {
+    let unwritable = |path: &Path, error: std::io::Error| {
+        let path = path.display();
+        Failure::environment(format!("cannot write {path}: {error}; choose another with --out"))
+    };
+    fs::create_dir_all(folder).map_err(|error| unwritable(folder, error))?;
+    let all: Vec<Deviation> =
+        rows.iter().map(|row| Deviation { name: name(row), z: row.z() }).collect();
+    let drawn = deviations::draw(&all, BOUND)
+        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+    for artefact in drawn {
+        let path = folder.join(&artefact.path);
+        fs::write(&path, artefact.bytes).map_err(|error| unwritable(&path, error))?;
+    }
+    let path = folder.join("verify.csv");
+    fs::write(&path, csv(rows)).map_err(|error| unwritable(&path, error))?;
+    Ok(folder.to_path_buf())
+}
+
+/// Values in mean service times, or as shares. No name holds a quotation mark.
+fn csv(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "system,metric,known,known_standard_error,source,simulated,standard_error,\
+         standard_errors_off,holds\n",
+    );
+    for row in rows {
+        let Row { point, known, measured } = row;
+        text.push_str(&format!(
+            "\"{point}\",{},{:.6},{:.6},\"{}\",{:.6},{:.6},{:.2},{}\n",
+            known.metric.word(),
+            known.value,
+            known.error,
+            known.source,
+            measured.mean,
+            measured.error,
+            row.z(),
+            row.holds()
+        ));
+    }
+    text
+}
+
+fn render(rows: &[Row], requests: u32) -> String {
+    let mut table = Table::new();
+    let rule = LineStyle::none().fill('─').junction('─');
+    table.load_style(NOTHING.header_separator(rule).bottom_border(rule));
+    table.set_header(["system", "", "known", "simulated", "error", "std. errors off", "", "by"]);
+    for row in rows {
+        let (style, mark) = if row.holds() { (GREEN, "✓") } else { (RED, "✗") };
+        table.add_row([
+            row.point.clone(),
+            row.known.metric.word().to_owned(),
+            format!("{:.4}", row.known.value),
+            format!("{:.4} ± {:.4}", row.measured.mean, row.measured.error),
+            format!("{:+.2} %", 100.0 * row.relative()),
+            format!("{:+.1}", row.z()),
+            format!("{style}{mark}{style:#}"),
+            row.known.source.to_owned(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(2).take(4) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let beyond = rows.iter().filter(|row| !row.holds()).count();
+    let (style, mark) = if beyond == 0 { (GREEN, "✓") } else { (RED, "✗") };
+    format!(
+        "The simulator against what is known of queues: times in mean service times, ± one standard\n\
+         error over {} rounds of {requests} requests each.\n{table}\n\
+         {style}{mark}{style:#} {} of {} figures within {BOUND} standard errors\n",
+        theory::points::ROUNDS,
+        rows.len() - beyond,
+        rows.len(),
+    )
+}
