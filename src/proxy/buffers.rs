@@ -88,6 +88,13 @@ impl Buffer {
         Poll::Ready(Ok(count))
     }
 
+    /// Takes bytes that came by other means.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.bytes.truncate(self.to);
+        self.bytes.extend_from_slice(bytes);
+        self.to = self.bytes.len();
+    }
+
     fn clear(&mut self) {
         *self = Self { bytes: std::mem::take(&mut self.bytes), ..Self::default() };
         if self.bytes.len() > FIRST_BYTES {
@@ -166,6 +173,11 @@ mod tests {
         assert_eq!(buffer.data(), &text[30_000..]);
         buffer.consume(buffer.len());
         assert!(buffer.is_empty());
+        buffer.put(b"abc");
+        buffer.consume(1);
+        buffer.put(b"de");
+        assert!(read(&mut buffer, b"f", 32_768));
+        assert_eq!(buffer.data(), b"bcdef", "both ways are one");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One client connection as its worker sees it: what it is doing, how long it may go on doing it,
+//! One client connection, or one stream of HTTP/2, as its worker sees it: what it is doing, how long it may go on doing it,
 //! and the order to close. It must not know HTTP's syntax.
 //!
 //! The waits for clients are minutes long, so a worker looks at all its connections once a second
@@ -6,15 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
 use base::Time;
 use policy::TimeoutSettings;
-
-use crate::headers::address_text;
 
 /// How long a connection may be open without a request before it makes way for another's.
 const GRACE: Duration = Duration::from_millis(100);
@@ -61,7 +58,7 @@ enum Activity {
     Waiting,
 }
 
-/// One client connection.
+/// One client connection, or one stream on it.
 pub(crate) struct Client {
     /// Its address, without the port.
     pub(crate) address: Rc<[u8]>,
@@ -89,9 +86,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(peer: SocketAddr, since: Time) -> Self {
+    fn new(address: Rc<[u8]>, since: Time) -> Self {
         Self {
-            address: address_text(peer.ip()).into(),
+            address,
             since,
             requests: Cell::default(),
             serving: Cell::default(),
@@ -102,7 +99,8 @@ impl Client {
             moves: Cell::default(),
             order: Cell::new(Order::Serve),
             waker: RefCell::default(),
-            last_look: Cell::new((Activity::Idle, 0)),
+            // What the first look cannot find: the time before it is not counted.
+            last_look: Cell::new((Activity::Waiting, 1)),
             sweeps: Cell::default(),
             index: Cell::default(),
         }
@@ -186,21 +184,24 @@ impl Client {
             Activity::Waiting => return,
         };
         if self.sweeps.get() >= limit {
-            self.give(Order::Close);
+            // Who is idle may be asking at this moment, and in HTTP/2 is told of the end: it is cut
+            // off only if that does not end it.
+            let gently = look.0 == Activity::Idle && self.order() == Order::Serve;
+            self.give(if gently { Order::Finish } else { Order::Close });
         }
     }
 }
 
-/// The open client connections of a worker.
+/// The open client connections of a worker, or the streams on those that have some.
 #[derive(Default)]
 pub(crate) struct Clients {
     open: RefCell<Vec<Rc<Client>>>,
 }
 
 impl Clients {
-    /// One more, accepted at `now`.
-    pub(crate) fn open(&self, peer: SocketAddr, now: Time) -> Rc<Client> {
-        let client = Rc::new(Client::new(peer, now));
+    /// One more, from that address, accepted at `now`.
+    pub(crate) fn open(&self, address: Rc<[u8]>, now: Time) -> Rc<Client> {
+        let client = Rc::new(Client::new(address, now));
         let mut open = self.open.borrow_mut();
         client.index.set(open.len());
         open.push(Rc::clone(&client));
@@ -268,13 +269,15 @@ mod tests {
     }
 
     fn client() -> Client {
-        Client::new("127.0.0.1:1".parse().expect("an address"), Time::ZERO)
+        Client::new(b"127.0.0.1".as_slice().into(), Time::ZERO)
     }
 
     #[test]
     fn every_wait_for_a_client_has_its_limit() {
-        let idle = client();
-        assert_eq!(sweeps_until_closed(&idle, |_| {}), Some(IDLE_SWEEPS - 1));
+        let (idle, mut told) = (client(), 0);
+        let count_told = |client: &Client| told += u32::from(client.order() == Order::Finish);
+        assert_eq!(sweeps_until_closed(&idle, count_told), Some(IDLE_SWEEPS + 1));
+        assert_eq!(told, 1, "it may finish first");
 
         let dripping_head = client();
         dripping_head.in_head.set(true);
@@ -323,10 +326,10 @@ mod tests {
 
     #[test]
     fn who_has_asked_for_nothing_makes_way_first_and_nobody_who_is_busy() {
-        let (clients, peer) = (Clients::default(), "127.0.0.1:1".parse().expect("an address"));
+        let (clients, address) = (Clients::default(), Rc::<[u8]>::from(b"127.0.0.1".as_slice()));
         let at = |millis| Time::ZERO + Duration::from_millis(millis);
         let [busy, kept, older, old, new] =
-            [0, 0, 10, 20, 950].map(|millis| clients.open(peer, at(millis)));
+            [0, 0, 10, 20, 950].map(|millis| clients.open(Rc::clone(&address), at(millis)));
         busy.requests.set(1);
         busy.serving.set(true);
         kept.requests.set(1);
@@ -354,8 +357,8 @@ mod tests {
     #[test]
     fn closing_one_leaves_the_others_in_reach() {
         let clients = Clients::default();
-        let peer = "127.0.0.1:1".parse().expect("an address");
-        let three: Vec<_> = (0..3).map(|_| clients.open(peer, Time::ZERO)).collect();
+        let address: Rc<[u8]> = b"127.0.0.1".as_slice().into();
+        let three: Vec<_> = (0..3).map(|_| clients.open(Rc::clone(&address), Time::ZERO)).collect();
         clients.close(&three[0]);
         clients.close(&three[2]);
         clients.give_all(Order::Finish);

@@ -25,6 +25,8 @@ const fn via(version: Version) -> &'static [u8] {
     match version {
         Version::Http10 => b"1.0 lab",
         Version::Http11 => b"1.1 lab",
+        // Where a minor version has to stand, it is 0 (RFC 9110 §2.5).
+        Version::Http2 => b"2.0 lab",
     }
 }
 

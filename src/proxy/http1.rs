@@ -63,6 +63,9 @@ pub enum Version {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2: no message is read or written as such here, but its client gets the head of an answer
+    /// without what is HTTP/1.1's alone.
+    Http2,
 }
 
 /// How the end of a message's body is found (RFC 9112 §6.3).

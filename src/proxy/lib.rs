@@ -22,6 +22,7 @@ mod explain;
 mod forward;
 mod forwarded;
 mod guard;
+mod h2;
 mod headers;
 pub mod http1;
 mod incoming;

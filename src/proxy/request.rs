@@ -212,6 +212,7 @@ fn note(worker: &Worker, origin: &Origin<'_>, id: RequestId, journal: &mut Journ
     journal.protocol = match version {
         Version::Http10 => "HTTP/1.0",
         Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2.0",
     };
     let texts = &mut journal.texts;
     texts.client.extend_from_slice(origin.client());

@@ -125,6 +125,8 @@ pub(crate) struct Edge {
     pub(crate) max_connections: usize,
     /// Clients speak TLS.
     pub(crate) tls: bool,
+    /// Clients may speak HTTP/2.
+    pub(crate) h2: bool,
 }
 
 impl Edge {
@@ -138,6 +140,7 @@ impl Edge {
             max_connections: (config.max_connections as usize)
                 .min(clients_per_worker(config.workers)),
             tls: config.tls.is_some(),
+            h2: config.h2,
         }
     }
 
@@ -151,6 +154,7 @@ impl Edge {
             request_id: false,
             max_connections: 1,
             tls: false,
+            h2: false,
         }
     }
 

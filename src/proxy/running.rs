@@ -142,7 +142,7 @@ pub fn start_with(
     clock: Clock,
     registry: Registry,
 ) -> Result<Running, StartError> {
-    let tls = config.tls.as_ref().map(|files| Tls::new(files, false)).transpose()?;
+    let tls = config.tls.as_ref().map(|files| Tls::new(files, config.h2)).transpose()?;
     let gate = admin::Gate::new(&config)?;
     let workers = config.workers.max(1);
     let listeners = listen(config.listen, workers).map_err(|source| StartError::Listen {

@@ -13,7 +13,10 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::client::{Client, Order};
+use crate::h2;
+use crate::headers::address_text;
 use crate::session::Session;
+use crate::tls;
 use crate::worker::Worker;
 
 /// How long accepting pauses when nothing makes way for another client.
@@ -87,7 +90,8 @@ fn open(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     // Slow is better than nothing.
     let _ = stream.set_nodelay(true);
     worker.counters.clients_accepted.increment();
-    let client = worker.clients.open(peer, worker.shared.clock.now());
+    let address = address_text(peer.ip()).into();
+    let client = worker.clients.open(address, worker.shared.clock.now());
     tokio::task::spawn_local(serve(Rc::clone(worker), client, stream));
 }
 
@@ -117,8 +121,11 @@ async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream) {
 async fn speak(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream) {
     if worker.shared.tls.is_some() {
         Box::pin(speak_tls(worker, client, stream)).await;
-    } else {
-        Session::new(worker, client, stream).run().await;
+        return;
+    }
+    let session = Session::new(Rc::clone(&worker), Rc::clone(&client), stream);
+    if let Some((stream, read)) = session.run().await {
+        Box::pin(h2::serve(worker, client, stream, read)).await;
     }
 }
 
@@ -135,5 +142,10 @@ async fn speak_tls(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream) {
     // Who does not finish it is told why by TLS itself.
     let Some(stream) = accepted.await else { return };
     client.in_head.set(false);
-    Session::new(Rc::clone(&worker), client, stream).run().await;
+    if tls::is_http2(&stream) {
+        h2::serve(Rc::clone(&worker), client, stream, vec![]).await;
+    } else {
+        // Inside TLS nothing but ALPN decides (RFC 9113 §3.2).
+        let _ = Session::new(Rc::clone(&worker), client, stream).run().await;
+    }
 }

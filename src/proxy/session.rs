@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::buffers::BUFFER_BYTES;
+use crate::buffers::{BUFFER_BYTES, Buffer};
 use crate::client::{Client, Order};
 use crate::forwarded::Origin;
+use crate::h2::PREFACE;
 use crate::http1::{Framing, MAX_HEAD_BYTES, Version, Violation};
 use crate::incoming::Incoming;
 use crate::request::{Desk, Request, refusal};
@@ -35,8 +36,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Self { worker, client, stream }
     }
 
-    /// Serves until one side has had enough.
-    pub(crate) async fn run(mut self) {
+    /// Serves until one side has had enough, or the client turns out to speak HTTP/2: then the
+    /// connection and what was read of it are given back.
+    pub(crate) async fn run(mut self) -> Option<(S, Vec<u8>)> {
         let mut then = Then::Next;
         while then == Then::Next {
             let Some(mut desk) = poll_fn(|cx| self.poll_idle(cx)).await else { break };
@@ -44,6 +46,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 then = self.serve_one(&mut desk).await;
                 self.client.serving.set(false);
                 self.client.in_body.set(false);
+            }
+            if then == Then::Http2 {
+                let read = desk.input.data().to_vec();
+                self.worker.desks.give(desk);
+                return Some((self.stream, read));
             }
             // What is still unread, and would reset the connection.
             if then == Then::Close && !desk.input.is_empty() {
@@ -54,8 +61,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         // Whatever comes of it, nobody waits for this connection any more.
         let _ = self.stream.shutdown().await;
         if then == Then::Linger {
-            let _ = timeout(LINGER, self.linger()).await;
+            linger(&self.worker, self.stream).await;
         }
+        None
     }
 
     /// Ready with the first bytes of a request, or with none when the connection has ended. Waits
@@ -72,19 +80,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         self.worker.desks.give(desk);
         none
-    }
-
-    /// Reads what still comes, within limits.
-    async fn linger(&mut self) {
-        let mut desk = self.worker.desks.take();
-        let mut left = LINGER_BYTES;
-        while left > 0 && desk.input.make_room(BUFFER_BYTES) {
-            let read = poll_fn(|cx| desk.input.poll_read(cx, &mut self.stream)).await;
-            let Ok(count @ 1..) = read else { break };
-            desk.input.consume(count);
-            left = left.saturating_sub(count);
-        }
-        self.worker.desks.give(desk);
     }
 
     /// The length of the head that begins the input; `None` when the client leaves before.
@@ -105,12 +100,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
+    /// Whether a head of an unknown version is HTTP/2's preface, which is made to be taken for one:
+    /// who speaks HTTP/1.1 never pays for the look. Inside TLS nothing but ALPN decides
+    /// (RFC 9113 §3.2).
+    async fn is_http2(&mut self, input: &mut Buffer) -> bool {
+        let edge = &self.worker.shared.edge;
+        if !edge.h2 || edge.tls || self.client.requests.get() > 0 {
+            return false;
+        }
+        // The rest of it has the limit of a head.
+        self.client.in_head.set(true);
+        loop {
+            let here = input.len().min(PREFACE.len());
+            if input.data()[..here] != PREFACE[..here] {
+                return false;
+            }
+            if here == PREFACE.len() {
+                return true;
+            }
+            input.make_room(BUFFER_BYTES);
+            let read = poll_fn(|cx| input.poll_read(cx, &mut self.stream)).await;
+            if !matches!(read, Ok(1..)) {
+                return false;
+            }
+        }
+    }
+
     /// One request and its answer.
     async fn serve_one(&mut self, desk: &mut Desk) -> Then {
         let began = self.worker.log_time();
         let head = self.head(desk).await;
         if let Ok(None) = head {
             return Then::Close;
+        }
+        if head == Err(Violation::Version) && self.is_http2(&mut desk.input).await {
+            return Then::Http2;
         }
         self.client.serving.set(true);
         self.client.requests.set(self.client.requests.get() + 1);
@@ -142,4 +166,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         }
     }
+}
+
+/// Reads what still comes, within limits, and closes.
+pub(crate) async fn linger<S: AsyncRead + Unpin>(worker: &Worker, mut stream: S) {
+    let mut desk = worker.desks.take();
+    let reading = async {
+        let mut left = LINGER_BYTES;
+        while left > 0 && desk.input.make_room(BUFFER_BYTES) {
+            let read = poll_fn(|cx| desk.input.poll_read(cx, &mut stream)).await;
+            let Ok(count @ 1..) = read else { break };
+            desk.input.consume(count);
+            left = left.saturating_sub(count);
+        }
+    };
+    let _ = timeout(LINGER, reading).await;
+    worker.desks.give(desk);
 }

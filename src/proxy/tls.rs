@@ -109,6 +109,11 @@ impl Tls {
     }
 }
 
+/// Whether client and proxy have agreed on HTTP/2.
+pub(crate) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(ALPN_H2)
+}
+
 fn read(files: &TlsFiles, h2: bool) -> Result<ServerConfig, TlsError> {
     const CHAIN: &str = "the certificate and those between it and the root, PEM";
     const KEY: &str = "one unencrypted private key, PEM (PKCS#8, PKCS#1 or SEC1)";

@@ -25,6 +25,8 @@ pub(crate) enum Then {
     Close,
     /// The same, but the client may still be sending.
     Linger,
+    /// HTTP/2, whose preface begins the input.
+    Http2,
 }
 
 /// One request and its client. Its journal is handed over when it is dropped.

@@ -39,6 +39,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clients: Clients,
+    /// Requests on connections that carry many.
+    pub(crate) streams: Clients,
     pub(crate) pool: Pool,
     pub(crate) desks: Stock<Desk>,
     pub(crate) lanes: Stock<Lane>,
@@ -65,6 +67,7 @@ impl Worker {
             shared,
             counters,
             clients: Clients::default(),
+            streams: Clients::default(),
             pool,
             desks: Stock::default(),
             lanes: Stock::default(),
@@ -193,7 +196,9 @@ async fn sweep(worker: Rc<Worker>) {
         tick.tick().await;
         worker.today.refresh();
         let rules = worker.rules();
-        worker.clients.sweep(worker.shared.clock.now(), Patience::new(&rules.timeout));
+        let (now, patience) = (worker.shared.clock.now(), Patience::new(&rules.timeout));
+        worker.clients.sweep(now, patience);
+        worker.streams.sweep(now, patience);
         worker.shared.present(&mut present.borrow_mut());
         worker.pool.sweep(rules.upstream_idle_s(), |id| present.borrow().contains(&id));
     }

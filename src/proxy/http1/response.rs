@@ -198,8 +198,8 @@ impl ResponseHead {
     /// The status line speaks HTTP/1.1 whatever the client speaks (RFC 9110 §6.2). All fields
     /// follow as they are, in their order, without those of this hop ([`Kinds::OF_THIS_HOP`]),
     /// those that Connection names, and the kinds in `drop`. Lengths that must not be there (1xx,
-    /// 204) go too, and for an HTTP/1.0 client Transfer-Encoding: it gets the data alone, until the
-    /// close. A Connection field is put as the client's version needs it. Of 101, Upgrade stays and
+    /// 204) go too, and for a client of another version than HTTP/1.1 Transfer-Encoding: it gets
+    /// the data without chunks. A Connection field is put as the client's version needs it. Of 101, Upgrade stays and
     /// `connection: upgrade` is put.
     pub fn render_downstream(&self, head: &[u8], to: Receiver, drop: Kinds, out: &mut Vec<u8>) {
         debug_assert!(self.complete, "only a complete head has everything to write");
@@ -208,14 +208,18 @@ impl ResponseHead {
         if matches!(self.status, 100..=199 | 204) {
             drop = drop.and(LENGTHS);
         }
-        if to.version == Version::Http10 {
-            drop = drop.and(Kinds::of(&[Kind::TransferEncoding, Kind::Trailer]));
+        match to.version {
+            Version::Http10 => {
+                drop = drop.and(Kinds::of(&[Kind::TransferEncoding, Kind::Trailer]));
+            }
+            Version::Http11 => {}
+            Version::Http2 => drop = drop.and(Kinds::of(&[Kind::TransferEncoding])),
         }
         if self.switches() {
             drop = drop.without(Kinds::of(&[Kind::Upgrade]));
         }
         let from = match self.version {
-            Version::Http11 => 0,
+            Version::Http11 | Version::Http2 => 0,
             Version::Http10 => {
                 out.extend_from_slice(b"HTTP/1.1");
                 "HTTP/1.0".len()
@@ -225,7 +229,7 @@ impl ResponseHead {
         let option: &[u8] = match (to.version, to.keep_alive) {
             _ if self.switches() => b"upgrade",
             _ if self.is_interim() => return,
-            (Version::Http11, true) | (Version::Http10, false) => return,
+            (Version::Http11, true) | (Version::Http10, false) | (Version::Http2, _) => return,
             (Version::Http11, false) => b"close",
             (Version::Http10, true) => b"keep-alive",
         };

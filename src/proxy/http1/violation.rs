@@ -48,6 +48,8 @@ pub enum Violation {
     Trailer,
     /// An expectation other than `100-continue`.
     Expectation,
+    /// A request of HTTP/2 that is malformed where HTTP/1.1 has no rule for it.
+    NotHttp2,
     /// More than [`MAX_HEAD_BYTES`](super::MAX_HEAD_BYTES).
     HeadTooLarge,
     /// More than [`MAX_FIELDS`](super::MAX_FIELDS).
@@ -99,6 +101,10 @@ impl fmt::Display for Violation {
             Self::Chunk => "the chunked body is malformed",
             Self::Trailer => "a trailer with a name that belongs into the head",
             Self::Expectation => "the only expectation met here is 100-continue",
+            Self::NotHttp2 => {
+                "not a request of HTTP/2: send a path that begins with /, no field of a connection, \
+                 no white space round values, and as many bytes as Content-Length says"
+            }
             Self::HeadTooLarge => "the head is larger than 64 KiB",
             Self::TooManyFields => "more than 100 header fields",
             Self::TooManyOptions => "more than 100 names in Connection",

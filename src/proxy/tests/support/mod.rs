@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports)] // each test file uses its part
 
 pub(crate) mod certificate;
+pub(crate) mod http2;
 mod wire;
 
 use std::net::{SocketAddr, TcpStream};
