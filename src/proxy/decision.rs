@@ -34,6 +34,15 @@ pub(crate) enum Step {
     GiveUp,
 }
 
+/// What a delivery ends at once, so that the balancer is not asked again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Over {
+    /// The attempt: its backend is done with it.
+    pub(crate) attempt: bool,
+    /// The request's box: it had one, and needs it no more.
+    pub(crate) waiting: bool,
+}
+
 /// What becomes of a new request, and its box if it may get mail.
 #[derive(Debug)]
 pub(crate) struct Begin {

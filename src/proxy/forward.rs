@@ -14,7 +14,7 @@ use policy::{End, Head, Reject};
 use tokio::time::timeout;
 
 use crate::answer::Own;
-use crate::decision::{Leg, Opening, Step};
+use crate::decision::{Leg, Opening, Over, Step};
 use crate::exchange::{Exchange, Failed};
 use crate::http1::Framing;
 use crate::journal::{Came, Journal};
@@ -194,7 +194,14 @@ impl<U: Upload> Race<'_, U> {
         // answer.
         let whole = exchange.is_whole() && exchange.is_sent();
         let status = exchange.head().status();
-        let (step, at) = self.worker.shared.head(&exchange.leg.attempt, report, whole);
+        let over = Over { attempt: whole, waiting: self.ticket.is_some() };
+        let (step, at) = self.worker.shared.head(&exchange.leg.attempt, report, over);
+        if matches!(step, Step::Deliver)
+            && let Some(ticket) = self.ticket.take()
+        {
+            // Closed in the same turn under the lock: every request that may be hedged has a box.
+            ticket.spend();
+        }
         if matches!(step, Step::Deliver)
             && let Some(loser) = self.first.take()
         {
@@ -257,7 +264,7 @@ impl<U: Upload> Race<'_, U> {
                 return Err(NoAnswer::Own(Own::new(408, "the request's body took too long")));
             }
         };
-        let (step, at) = self.worker.shared.head(&exchange.leg.attempt, report, false);
+        let (step, at) = self.worker.shared.head(&exchange.leg.attempt, report, Over::default());
         self.note(&exchange, at, Came::Failed(error));
         if matches!(step, Step::Deliver) {
             // There is nothing to deliver; the attempt is still open.

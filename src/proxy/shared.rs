@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::access_log::AccessLog;
-use crate::decision::{Begin, Leg, Opening, Step};
+use crate::decision::{Begin, Leg, Opening, Over, Step};
 use crate::directory::Directory;
 use crate::events::Events;
 use crate::log::Log;
@@ -61,6 +61,22 @@ impl State {
 
     fn address(&self, id: BackendId) -> Option<SocketAddr> {
         self.place(id).map(|place| place.address)
+    }
+
+    /// Closes a request's box; attempts that lie in it will not be made. `pending` says that no
+    /// attempt of it is out and it is not over.
+    fn close(&mut self, now: Time, request: RequestId, pending: bool) {
+        let Some(waiter) = self.waiting.close(request) else { return };
+        let mut waits = pending;
+        for mail in waiter.rest() {
+            waits = false;
+            if let Mail::Send(leg) = mail {
+                self.balancer.handle_end(now, leg.attempt.id, End::ClientLeft);
+            }
+        }
+        if waits {
+            self.balancer.handle_cancel(now, request);
+        }
     }
 }
 
@@ -216,18 +232,17 @@ impl Shared {
     }
 
     /// The head of a request's attempt is there, or it failed; and when. The attempt goes on only
-    /// for [`Step::Deliver`], and not even then if the answer is `whole`: the backend is done with
-    /// it.
+    /// for [`Step::Deliver`], and then all that is `over` with the delivery is ended in the same turn.
     pub(crate) fn head(
         self: &Arc<Self>,
         attempt: &Attempt,
         head: Head,
-        whole: bool,
+        over: Over,
     ) -> (Step, Time) {
         let (id, request) = (attempt.id, attempt.request);
         self.decide(|state, now| {
             let (step, end) = match state.balancer.handle_head(now, id, head) {
-                Next::Deliver if whole => (Step::Deliver, Some(End::Complete)),
+                Next::Deliver if over.attempt => (Step::Deliver, Some(End::Complete)),
                 Next::Deliver => (Step::Deliver, None),
                 Next::Retry(next) => (Step::Retry(state.leg(now, next)), Some(End::Aborted)),
                 Next::Later => (Step::Later(state.waiting.open(request)), Some(End::Aborted)),
@@ -235,6 +250,9 @@ impl Shared {
             };
             if let Some(end) = end {
                 state.balancer.handle_end(now, id, end);
+            }
+            if over.waiting && matches!(step, Step::Deliver) {
+                state.close(now, request, false);
             }
             (step, now)
         })
@@ -247,19 +265,7 @@ impl Shared {
 
     /// A request gives up its box. `pending` says that no attempt of it is out and it is not over.
     pub(crate) fn leave(self: &Arc<Self>, request: RequestId, pending: bool) {
-        self.decide(|state, now| {
-            let Some(waiter) = state.waiting.close(request) else { return };
-            let mut waits = pending;
-            for mail in waiter.rest() {
-                waits = false;
-                if let Mail::Send(leg) = mail {
-                    state.balancer.handle_end(now, leg.attempt.id, End::ClientLeft);
-                }
-            }
-            if waits {
-                state.balancer.handle_cancel(now, request);
-            }
-        });
+        self.decide(|state, now| state.close(now, request, pending));
     }
 
     /// An attempt is over; since when.

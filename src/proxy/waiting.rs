@@ -95,21 +95,30 @@ pub(crate) struct Ticket {
     waiter: Arc<Waiter>,
     /// No attempt of it is out, and it is not over.
     pub(crate) pending: bool,
+    /// The box was closed with the decision to deliver.
+    closed: bool,
 }
 
 impl Ticket {
     pub(crate) fn new(shared: &Arc<Shared>, id: RequestId, waiter: Arc<Waiter>) -> Self {
-        Self { shared: Arc::clone(shared), id, waiter, pending: false }
+        Self { shared: Arc::clone(shared), id, waiter, pending: false, closed: false }
     }
 
     /// The next decision.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Mail> {
         self.waiter.poll(cx)
     }
+
+    /// The box is closed already, so there is nothing left to tell the balancer.
+    pub(crate) fn spend(mut self) {
+        self.closed = true;
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared.leave(self.id, self.pending);
+        if !self.closed {
+            self.shared.leave(self.id, self.pending);
+        }
     }
 }
