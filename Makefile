@@ -1,12 +1,13 @@
 # make test     the whole gate; .ci/run calls it and nothing else decides
 # make bench    speed against peers, with a table in reports/benchmarks.md
 # make profile  instructions a request, counted by callgrind; bench/PROFILE.md tells what was found
+# make soak     a minute of operations under load, on a proxy of its own
 # make docs     the pages that are generated from the code
 
 CARGO ?= cargo
 DENY := target/tools/bin/cargo-deny
 
-.PHONY: test format clippy deny unit bench profile docs
+.PHONY: test format clippy deny unit bench profile soak docs
 .DELETE_ON_ERROR:
 
 test: format clippy deny unit
@@ -34,6 +35,9 @@ bench:
 profile:
 	$(CARGO) build --release --locked
 	python3 bench/profile.py
+
+soak:
+	$(CARGO) test --locked -p lab --test soak -- --ignored --nocapture
 
 docs:
 	UPDATE_GOLDEN=1 $(CARGO) test --locked -p scenario

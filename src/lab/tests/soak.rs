@@ -1,0 +1,121 @@
+//! Operations under load: backends drained, weighted anew, added and removed, the strategy changed,
+//! while requests go on. With one attempt a request, not one may fail. The minute is for `make soak`.
+
+mod support;
+#[path = "../../proxy/tests/support/wire.rs"]
+mod wire;
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::Bench;
+use wire::{Backend, Message, Reader, eventually, exchange, write};
+
+/// Clients, each on a connection that it keeps, and their pause: some 500 requests a second in all.
+const CLIENTS: usize = 8;
+const PAUSE: Duration = Duration::from_millis(15);
+
+fn call(admin: SocketAddr, method: &str, path: &str, body: &str) -> Message {
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}");
+    let answer = exchange(admin, &format!("{head}\r\n\r\n{body}"));
+    assert!(matches!(answer.status(), 200 | 201 | 204), "{method} {path}: {}", answer.text());
+    answer
+}
+
+/// One operation of each kind in turn; `added` is the id of the backend that comes and goes.
+fn operate(step: usize, admin: SocketAddr, spare: SocketAddr, added: &mut Option<String>) {
+    let patch = |path: &str, body: &str| drop(call(admin, "PATCH", path, body));
+    match step % 8 {
+        0 => patch("/v1/backends/b1", r#"{"state":"drain"}"#),
+        1 => patch("/v1/backends/b2", &format!("{{\"weight\":{}}}", 1 + step % 7)),
+        2 => patch("/v1/backends/b1", r#"{"state":"ready"}"#),
+        3 => patch("/v1/config", r#"{"strategy":"least_request"}"#),
+        4 => {
+            let body = serde_json::json!({ "address": spare }).to_string();
+            let answer = call(admin, "POST", "/v1/backends", &body);
+            let backend: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+            *added = backend["id"].as_str().map(str::to_owned);
+        }
+        5 => patch("/v1/backends/b3", r#"{"state":"drain"}"#),
+        6 => patch("/v1/backends/b3", r#"{"state":"ready"}"#),
+        _ => {
+            let id = added.take().expect("added three steps before");
+            drop(call(admin, "DELETE", &format!("/v1/backends/{id}"), ""));
+            patch("/v1/config", r#"{"strategy":"round_robin"}"#);
+        }
+    }
+}
+
+/// Asks until told to stop; every answer must be 200.
+fn ask(listen: SocketAddr, stopped: &AtomicBool, answers: &AtomicU64) {
+    let mut client = Reader::new(TcpStream::connect(listen).expect("it listens"));
+    while !stopped.load(Ordering::SeqCst) {
+        write(&mut client.stream, "GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+        let answer = client.answer("GET").expect("an answer");
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        answers.fetch_add(1, Ordering::SeqCst);
+        // The pace of the load.
+        thread::sleep(PAUSE);
+    }
+}
+
+fn operate_under_load(lasts: Duration, every: Duration) {
+    let backends: Vec<Backend> = (0..4).map(|_| Backend::named("served")).collect();
+    let bench = Bench::new();
+    let mut text = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = 2\n\
+                    strategy = \"round_robin\"\n"
+        .to_owned();
+    for backend in &backends[..3] {
+        text += &format!("[[backends]]\naddress = \"{}\"\n", backend.address);
+    }
+    bench.file("proxy.toml", &text);
+    let mut command = bench.lab();
+    command.args(["proxy", "--config", "proxy.toml"]).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("lab starts");
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    out.read_line(&mut line).expect("a ready line");
+    let ready: proxy::Ready = serde_json::from_str(&line).expect("a ready line");
+    let (listen, admin) = (ready.listen, ready.admin.expect("asked for"));
+
+    let (stopped, answers) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (mut steps, began) = (0, Instant::now());
+    thread::scope(|scope| {
+        let asking: Vec<_> =
+            (0..CLIENTS).map(|_| scope.spawn(|| ask(listen, &stopped, &answers))).collect();
+        let mut added = None;
+        while began.elapsed() < lasts && !asking.iter().any(|client| client.is_finished()) {
+            operate(steps, admin, backends[3].address, &mut added);
+            steps += 1;
+            // The pace of the operations.
+            thread::sleep(every);
+        }
+        stopped.store(true, Ordering::SeqCst);
+    });
+    let answered = answers.load(Ordering::SeqCst);
+    println!("{answered} requests, {steps} operations in {:?}, none failed", began.elapsed());
+    assert!(answered as usize > steps && steps > 8, "{answered} requests, {steps} operations");
+    eventually("every attempt has ended", || {
+        let list = call(admin, "GET", "/v1/backends", "");
+        let list: serde_json::Value = serde_json::from_slice(&list.body).expect("JSON");
+        list.as_array().expect("a list").iter().all(|backend| backend["in_flight"] == 0)
+    });
+    support::signal(i32::try_from(child.id()).expect("a process id"), "TERM");
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn operations_under_load_fail_no_request() {
+    operate_under_load(Duration::from_secs(8), Duration::from_millis(100));
+}
+
+#[test]
+#[ignore = "takes a minute: make soak"]
+fn a_minute_of_operations_under_load_fails_no_request() {
+    operate_under_load(Duration::from_secs(60), Duration::from_millis(333));
+}
