@@ -21,6 +21,9 @@ pub(crate) enum Lane {
 
 const LANES: usize = 4;
 
+/// So few void events are not worth a look at all of a lane.
+const FEW: usize = 1_024;
+
 /// Events in order of time; of the same time, in the order in which they were added.
 #[derive(Debug)]
 pub(crate) struct Agenda<E> {
@@ -111,12 +114,16 @@ impl<E> Agenda<E> {
         entry.map(|entry| (entry.at, entry.event))
     }
 
-    /// Forgets the lane's first events as long as they are void: deadlines of what has ended would
-    /// else be kept until they pass.
-    pub(crate) fn prune(&mut self, lane: Lane, is_void: impl Fn(&E) -> bool) {
+    /// Forgets void events of a lane of which `live` at most are not: deadlines of what has ended
+    /// would else be kept until they pass. Those in front go at once; the others when they are more
+    /// than half, so that an event costs the same however long it would have stood there.
+    pub(crate) fn prune(&mut self, lane: Lane, live: usize, is_void: impl Fn(&E) -> bool) {
         let queue = &mut self.lanes[lane as usize];
         while queue.front().is_some_and(|entry| is_void(&entry.event)) {
             queue.pop_front();
+        }
+        if queue.len() > 2 * live + FEW {
+            queue.retain(|entry| !is_void(&entry.event));
         }
     }
 
@@ -175,7 +182,18 @@ mod tests {
         for event in [1, 3, 4, 5] {
             agenda.push_to(Lane::Client, Time::from_nanos(event.into()), event);
         }
-        agenda.prune(Lane::Client, |event| event % 2 == 1);
+        agenda.prune(Lane::Client, 1, |event| event % 2 == 1);
         assert_eq!(drain(&mut agenda), [4, 5]);
+    }
+
+    #[test]
+    fn void_events_behind_one_that_stays_are_forgotten_too() {
+        let mut agenda = Agenda::new();
+        for event in 0..1_000_000 {
+            agenda.push_to(Lane::Client, Time::from_nanos(event.into()), event);
+            agenda.prune(Lane::Client, 2, |&other| other != 0 && other != event);
+            assert!(agenda.len() <= 2 * 2 + FEW + 1, "{} are kept", agenda.len());
+        }
+        assert_eq!(drain(&mut agenda)[0], 0, "and the one that stays is the first");
     }
 }

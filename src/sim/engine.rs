@@ -16,8 +16,8 @@ use crate::client::Client;
 use crate::server::{Connection, Server};
 use crate::subject::{Order, Step, Subject};
 
-/// The most events that may be to come, which bounds memory (about 50 bytes each). Requests leave
-/// two each until their client's patience ends, so only a load beyond any sense gets there.
+/// The most events that may be to come, which bounds memory (about 50 bytes each). Requests have a
+/// few each until they end, so only a load beyond any sense gets there.
 const MAX_PENDING: usize = 1 << 23;
 
 /// Events between two looks at the stop flag: some milliseconds.

@@ -40,6 +40,7 @@ impl Engine<'_> {
                 let client = &self.client;
                 self.agenda.prune(
                     Lane::Client,
+                    client.open(),
                     |event| matches!(event, Event::Patience(key) if client.has_ended(*key)),
                 );
             }
@@ -146,6 +147,7 @@ impl Engine<'_> {
         let legs = &self.legs;
         self.agenda.prune(
             Lane::Attempt,
+            legs.len(),
             |event| matches!(event, Event::AnswerBy(key) if legs.get(*key).is_none()),
         );
         Some(ended)
