@@ -5,19 +5,21 @@ mod support;
 #[path = "../../proxy/tests/support/wire.rs"]
 mod wire;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use support::Bench;
+use support::{Bench, Running};
 use wire::{Backend, Bystander, Reader, eventually, exchange, ok, write};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 
 /// `lab proxy` with a limit on its descriptors.
 struct Proxy {
-    child: Child,
+    running: Running,
     listen: SocketAddr,
     admin: SocketAddr,
     _bench: Bench,
@@ -36,13 +38,9 @@ impl Proxy {
         let script = format!("ulimit -n {descriptors} && exec \"$0\" proxy --config \"$1\"");
         let mut command = Command::new("sh");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_lab")]).arg(file);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("a shell");
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().expect("piped"));
-        out.read_line(&mut line).expect("a ready line");
-        let ready: proxy::Ready = serde_json::from_str(&line).expect("a ready line");
+        let (running, ready): (_, proxy::Ready) = support::served(command);
         let admin = ready.admin.expect("asked for");
-        Self { child, listen: ready.listen, admin, _bench: bench }
+        Self { running, listen: ready.listen, admin, _bench: bench }
     }
 
     fn connect(&self) -> Reader {
@@ -50,13 +48,13 @@ impl Proxy {
     }
 
     fn descriptors(&self) -> usize {
-        let folder = format!("/proc/{}/fd", self.child.id());
+        let folder = format!("/proc/{}/fd", self.running.pid());
         std::fs::read_dir(folder).expect("it runs").count()
     }
 
     /// The most memory that it ever held.
     fn peak_bytes(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.running.pid());
         let text = std::fs::read_to_string(path).expect("it runs");
         let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux says it");
         let kib = line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
@@ -80,13 +78,6 @@ impl Proxy {
         // The bystander's connections to the backend, and those of the admin API that are closing.
         const KEPT: usize = 8;
         eventually("its descriptors are closed", || self.descriptors() <= descriptors + KEPT);
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -154,6 +145,62 @@ fn giant_bodies_pass_through_little_memory() {
     assert_eq!(proxy.in_flight(), 0);
 }
 
+#[test]
+fn who_does_not_read_holds_little_memory_and_nobody_up() {
+    const BODY: usize = 1 << 26;
+    const CLIENTS: usize = 8;
+    /// What a proxy may hold of all answers that nobody takes.
+    const HELD: u64 = 8 << 20;
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&written);
+    let backend = Backend::start(move |request, stream| {
+        if request.first_line.contains("/bystander") {
+            return ok(stream, "served");
+        }
+        write(stream, &format!("HTTP/1.1 200 OK\r\ncontent-length: {BODY}\r\n\r\n"));
+        let block = vec![b'x'; 1 << 16];
+        (0..BODY / block.len()).all(|_| {
+            let taken = stream.write_all(&block).is_ok();
+            count.fetch_add(if taken { block.len() } else { 0 }, Ordering::SeqCst);
+            taken
+        })
+    });
+    let proxy = Proxy::start(256, "", &[backend.address]);
+    let before = proxy.descriptors();
+    let bystander = Bystander::start(proxy.listen);
+    let at_first = proxy.peak_bytes();
+    let mut clients: Vec<Reader> = (0..CLIENTS).map(|_| proxy.connect()).collect();
+    for client in &mut clients {
+        write(&mut client.stream, GET);
+        assert_eq!(client.head().expect("a head").status(), 200);
+    }
+    eventually("the backend is held up", || {
+        let so_far = written.load(Ordering::SeqCst);
+        bystander.is_served();
+        so_far == written.load(Ordering::SeqCst)
+    });
+    let taken = written.load(Ordering::SeqCst);
+    assert!(taken < CLIENTS * BODY, "{taken} bytes: all of it, which nobody has read");
+    // One reads after all, slowly, and gets everything; the others leave.
+    let mut slow = clients.pop().expect("eight of them");
+    for part in 0..BODY >> 16 {
+        assert!(slow.exactly(1 << 16).is_some(), "the whole answer, not {part} parts of it");
+        if part % 128 == 0 {
+            bystander.is_served();
+        }
+    }
+    drop(clients);
+    bystander.end();
+    proxy.is_as_before(before);
+    let grown = proxy.peak_bytes() - at_first;
+    assert!(grown < HELD, "{grown} bytes more than before");
+}
+
+/// A chunked body of one byte, with so many bytes of extension.
+fn extended(bytes: usize) -> String {
+    format!("1;{}\r\na\r\n0\r\n\r\n", "e".repeat(bytes))
+}
+
 /// What a backend answers to a request for a path, and whether its connection stays open.
 fn faulty(path: &str) -> (String, bool) {
     let fields = "a: b\r\n".repeat(10_000);
@@ -177,7 +224,8 @@ fn faulty(path: &str) -> (String, bool) {
         ),
         "/flood" => ("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(10_000), true),
         "/fields" => (format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), true),
-        "/extension" => (chunked(&format!("1;{}\r\na\r\n0\r\n\r\n", "e".repeat(1 << 20))), true),
+        "/extension" => (chunked(&extended(1 << 20)), true),
+        "/extension-that-fits" => (chunked(&extended(16_000)), true),
         "/trailers" => (chunked(&format!("0\r\n{fields}\r\n")), true),
         "/beyond" => (of_length("123456789HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"), true),
         "/early" => ("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno".into(), false),
@@ -185,11 +233,21 @@ fn faulty(path: &str) -> (String, bool) {
     }
 }
 
-/// Serves one connection of the faulty backend; a request's body is left unread.
+/// Reads a chunked body of short data with whatever stands round it.
+fn take_chunks(peer: &mut Reader) -> Option<()> {
+    while peer.line()? != "0" {}
+    while !peer.line()?.is_empty() {}
+    Some(())
+}
+
+/// Serves one connection of the faulty backend; a request's body is left unread but for one path.
 fn serve_faults(stream: TcpStream) {
     let mut peer = Reader::new(stream);
     while let Some(head) = peer.head() {
         let path = head.first_line.split(' ').nth(1).unwrap_or_default();
+        if path == "/whole" && take_chunks(&mut peer).is_none() {
+            break;
+        }
         let (answer, stays) = faulty(path);
         if !write(&mut peer.stream, &answer) || !stays {
             break;
@@ -199,31 +257,35 @@ fn serve_faults(stream: TcpStream) {
 
 /// Requests and the status that answers them; 0 is a connection that is closed without one, or
 /// within the answer.
-fn requests() -> Vec<(String, &'static [u16])> {
+fn requests() -> Vec<(String, u16)> {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n");
     let post = |path: &str, rest: &str| format!("POST {path} HTTP/1.1\r\nhost: h\r\n{rest}");
     let (fields, large) = ("a: b\r\n".repeat(10_000), "x".repeat(1 << 20));
-    let chunked = |body: &str| post("/", &format!("transfer-encoding: chunked\r\n\r\n{body}"));
+    let chunked = |body: &str| post("/whole", &format!("transfer-encoding: chunked\r\n\r\n{body}"));
     vec![
-        (get("/half"), &[0]),
-        (get("/half-chunk"), &[0]),
-        (get("/half-head"), &[502]),
-        (get("/rubbish"), &[502]),
-        (get("/lengths"), &[502]),
-        (get("/both"), &[502]),
-        (get("/switch"), &[502]),
-        (get("/flood"), &[502]),
-        (get("/fields"), &[502]),
-        // Where the network cuts the answer decides whether its head has gone on before.
-        (get("/extension"), &[0, 502]),
-        (get("/trailers"), &[0, 502]),
-        (get("/beyond"), &[200]),
-        (get("/fine"), &[200]),
-        (post("/early", &format!("content-length: 100000000\r\n\r\n{large}")), &[413]),
-        (format!("GET / HTTP/1.1\r\nhost: h\r\na: {large}\r\n\r\n"), &[431]),
-        (format!("GET / HTTP/1.1\r\nhost: h\r\n{fields}\r\n"), &[431]),
-        (chunked(&format!("1;{}\r\na\r\n0\r\n\r\n", "e".repeat(20_000))), &[200, 400]),
-        (chunked(&format!("1\r\na\r\n0\r\n{fields}\r\n")), &[200, 400]),
+        (get("/half"), 0),
+        (get("/half-chunk"), 0),
+        (get("/half-head"), 502),
+        (get("/rubbish"), 502),
+        (get("/lengths"), 502),
+        (get("/both"), 502),
+        (get("/switch"), 502),
+        (get("/flood"), 502),
+        (get("/fields"), 502),
+        // More than the first read takes: the head has gone on before.
+        (get("/extension"), 0),
+        (get("/extension-that-fits"), 200),
+        (get("/trailers"), 0),
+        (get("/beyond"), 200),
+        (get("/fine"), 200),
+        (post("/early", &format!("content-length: 100000000\r\n\r\n{large}")), 413),
+        (format!("GET / HTTP/1.1\r\nhost: h\r\na: {large}\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nhost: h\r\n{fields}\r\n"), 431),
+        // The backend answers when it has the whole body, which it never gets of these.
+        (chunked(&extended(20_000)), 400),
+        (chunked(&format!("1\r\na\r\n0\r\n{fields}\r\n")), 400),
+        (chunked(&extended(16_000)), 200),
+        (chunked(&format!("1\r\na\r\n0\r\n{}\r\n", "a: b\r\n".repeat(1_000))), 200),
     ]
 }
 
@@ -255,7 +317,7 @@ fn whatever_is_sent_from_either_side_leaves_nothing_behind() {
             write(&mut client.stream, &request);
             let answer = client.answer(request.split(' ').next().unwrap_or_default());
             let status = answer.as_ref().map_or(0, wire::Message::status);
-            assert!(expected.contains(&status), "{shown:?}: {status}");
+            assert_eq!(status, expected, "{shown:?}");
             let text = answer.map_or_else(String::new, |answer| answer.text());
             assert!(!text.contains("evil"), "{shown:?}: {text}");
             dripping.iter_mut().for_each(|client| drop(client.stream.write(b"x")));

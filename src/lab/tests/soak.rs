@@ -5,9 +5,7 @@ mod support;
 #[path = "../../proxy/tests/support/wire.rs"]
 mod wire;
 
-use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -75,12 +73,8 @@ fn operate_under_load(lasts: Duration, every: Duration) {
     }
     bench.file("proxy.toml", &text);
     let mut command = bench.lab();
-    command.args(["proxy", "--config", "proxy.toml"]).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("lab starts");
-    let mut line = String::new();
-    let mut out = BufReader::new(child.stdout.take().expect("piped"));
-    out.read_line(&mut line).expect("a ready line");
-    let ready: proxy::Ready = serde_json::from_str(&line).expect("a ready line");
+    command.args(["proxy", "--config", "proxy.toml"]);
+    let (proxy, ready): (_, proxy::Ready) = support::served(command);
     let (listen, admin) = (ready.listen, ready.admin.expect("asked for"));
 
     let (stopped, answers) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -105,8 +99,9 @@ fn operate_under_load(lasts: Duration, every: Duration) {
         let list: serde_json::Value = serde_json::from_slice(&list.body).expect("JSON");
         list.as_array().expect("a list").iter().all(|backend| backend["in_flight"] == 0)
     });
-    support::signal(i32::try_from(child.id()).expect("a process id"), "TERM");
-    assert!(child.wait().expect("it ends").success());
+    proxy.signal("TERM");
+    let done = proxy.wait();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -48,6 +49,16 @@ impl Bench {
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         Running(Some(command.spawn().expect("lab starts")))
     }
+}
+
+/// Starts a server and takes the line that says it is ready; killed when dropped.
+pub(crate) fn served<T: serde::de::DeserializeOwned>(mut command: Command) -> (Running, T) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    let running = Running(Some(child));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("a ready line");
+    (running, serde_json::from_str(&line).expect("a ready line"))
 }
 
 /// What an ended `lab` left behind.
