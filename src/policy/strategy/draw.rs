@@ -2,10 +2,16 @@
 
 use base::Rng;
 
+use super::alias::Alias;
+use super::by_weight::draw_by_weight;
 use super::{Candidates, is_less_loaded};
 
 /// The most that can be drawn at once: beyond it a scan is as cheap.
 pub(super) const MAX_DRAWN: usize = 16;
+
+/// So often one that was drawn already is drawn again by weight. Then any of those that are left
+/// does: a backend that has nearly all of the weight would be drawn for long.
+const REDRAWS: usize = 8;
 
 /// The least loaded of what is drawn, which is something; the first of them on a tie, which is
 /// fair because the first is random too.
@@ -18,18 +24,20 @@ pub(super) fn less_loaded(
         .expect("at least one is drawn: choices and candidates are at least 1")
 }
 
-/// The less loaded of two candidates drawn at random: what strategies fall back to that have
-/// nothing to go by.
-pub(super) fn better_of_two(candidates: &Candidates<'_>, rng: &mut Rng) -> usize {
-    let n = candidates.len();
-    less_loaded(candidates, Distinct::new(2.min(n), n, rng))
+/// What the likelihood of a draw goes by.
+pub(super) enum Weights<'a> {
+    Equal,
+    /// The table of all `n`.
+    Table(&'a Alias),
+    /// Without a table: a pass over the candidates.
+    Of(&'a Candidates<'a>),
 }
 
-/// Distinct uniform indices below `n`, in the order of the draw: each is drawn among those that are
-/// left, by its rank, and then moved past the smaller ones that are gone.
+/// Distinct indices below `n`, in the order of the draw.
 pub(super) struct Distinct<'a> {
     left: usize,
     n: usize,
+    weights: Weights<'a>,
     rng: &'a mut Rng,
     /// In ascending order, the first `len` of them.
     gone: [usize; MAX_DRAWN],
@@ -37,9 +45,36 @@ pub(super) struct Distinct<'a> {
 }
 
 impl<'a> Distinct<'a> {
-    /// Draws `count` of them, at most `n` and [`MAX_DRAWN`].
+    /// Draws `count` of them, at most `n` and [`MAX_DRAWN`], all equally likely.
     pub(super) fn new(count: usize, n: usize, rng: &'a mut Rng) -> Self {
-        Self { left: count.min(n).min(MAX_DRAWN), n, rng, gone: [0; MAX_DRAWN], len: 0 }
+        Self::weighted(count, n, Weights::Equal, rng)
+    }
+
+    /// The same by weight.
+    pub(super) fn weighted(count: usize, n: usize, weights: Weights<'a>, rng: &'a mut Rng) -> Self {
+        Self { left: count.min(n).min(MAX_DRAWN), n, weights, rng, gone: [0; MAX_DRAWN], len: 0 }
+    }
+
+    /// By rank among those that are left, and then moved past the smaller ones that are gone.
+    fn evenly(&mut self) -> usize {
+        let mut index = self.rng.below(self.n - self.len);
+        for &gone in &self.gone[..self.len] {
+            if gone > index {
+                break;
+            }
+            index += 1;
+        }
+        index
+    }
+
+    fn by_table(&mut self, table: &Alias) -> usize {
+        for _ in 0..=REDRAWS {
+            let index = table.draw(self.rng);
+            if !self.gone[..self.len].contains(&index) {
+                return index;
+            }
+        }
+        self.evenly()
     }
 }
 
@@ -48,12 +83,12 @@ impl Iterator for Distinct<'_> {
 
     fn next(&mut self) -> Option<usize> {
         self.left = self.left.checked_sub(1)?;
-        let mut index = self.rng.below(self.n - self.len);
-        let mut place = 0;
-        while place < self.len && self.gone[place] <= index {
-            index += 1;
-            place += 1;
-        }
+        let index = match self.weights {
+            Weights::Equal => self.evenly(),
+            Weights::Table(table) => self.by_table(table),
+            Weights::Of(candidates) => draw_by_weight(candidates, &self.gone[..self.len], self.rng),
+        };
+        let place = self.gone[..self.len].partition_point(|&gone| gone < index);
         self.gone.copy_within(place..self.len, place + 1);
         self.gone[place] = index;
         self.len += 1;

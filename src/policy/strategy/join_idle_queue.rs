@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use base::{BackendId, RequestMeta, Rng, Time};
 
-use super::draw::{Distinct, MAX_DRAWN, less_loaded, shuffle};
+use super::by_weight::ByWeight;
+use super::draw::{MAX_DRAWN, less_loaded, shuffle};
 use super::registry::integer;
 use super::{Candidates, Entry, Job, Parameter, PerBackend, Strategy, load_per_weight};
 use crate::pool::Pool;
@@ -29,6 +30,7 @@ pub static ENTRY: Entry = Entry {
             choices: integer(parameters, "choices"),
             idle: VecDeque::new(),
             queued: PerBackend::default(),
+            by_weight: ByWeight::new(),
         })
     },
 };
@@ -40,6 +42,8 @@ struct JoinIdleQueue {
     idle: VecDeque<BackendId>,
     /// Those that stand in `idle`, so that each stands there once.
     queued: PerBackend<()>,
+    /// For when nobody is idle.
+    by_weight: ByWeight,
 }
 
 impl JoinIdleQueue {
@@ -85,14 +89,15 @@ impl Strategy for JoinIdleQueue {
         rng: &mut Rng,
     ) -> BackendId {
         self.first_idle(candidates).unwrap_or_else(|| {
-            let n = candidates.len();
-            candidates.id(less_loaded(candidates, Distinct::new(self.choices, n, rng)))
+            let drawn = self.by_weight.several(self.choices, candidates, rng);
+            candidates.id(less_loaded(candidates, drawn))
         })
     }
 
     /// All join, in an order of chance: balancers that start together, or hear of a change
     /// together, do not go on in step.
     fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) -> Option<Job> {
+        self.by_weight.pool_changed(pool);
         let mut ready: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
         shuffle(&mut ready, rng);
         self.queued = PerBackend::default();
@@ -143,8 +148,12 @@ mod tests {
     #[test]
     fn whoever_has_been_idle_for_longest_is_first() {
         let mut pool = ready_pool(&[(1, 0); 4]);
-        let mut strategy =
-            JoinIdleQueue { choices: 1, idle: VecDeque::new(), queued: PerBackend::default() };
+        let mut strategy = JoinIdleQueue {
+            choices: 1,
+            idle: VecDeque::new(),
+            queued: PerBackend::default(),
+            by_weight: ByWeight::new(),
+        };
         strategy.pool_changed(&pool, &mut Rng::from_seed(5));
         let mut begun: Vec<BackendId> =
             (0..4).map(|_| pick(&mut strategy, &mut pool, &[])).collect();

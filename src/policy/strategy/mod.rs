@@ -3,6 +3,7 @@
 
 mod alias;
 mod bounded;
+mod by_weight;
 mod draw;
 mod hashed;
 pub mod join_idle_queue;

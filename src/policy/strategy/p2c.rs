@@ -3,17 +3,20 @@
 
 use base::{BackendId, RequestMeta, Rng, Time};
 
-use super::draw::{Distinct, MAX_DRAWN, less_loaded};
+use super::by_weight::ByWeight;
+use super::draw::{MAX_DRAWN, less_loaded};
 use super::least_request::least_loaded;
 use super::registry::{flag, integer};
-use super::{Candidates, Entry, Parameter, Strategy, load_per_weight};
+use super::{Candidates, Entry, Job, Parameter, Strategy, load_per_weight};
+use crate::pool::Pool;
 use crate::settings::ParameterValue;
 
 /// The registry's entry.
 pub static ENTRY: Entry = Entry {
     name: "p2c",
-    summary: "the power of two (or d) choices: draws two backends and takes the one with fewer requests in flight per weight: \
-              nearly as good as a scan, and several balancers do not herd",
+    summary: "the power of two (or d) choices: draws two backends by weight and takes the one \
+              with fewer requests in flight per weight: nearly as good as a scan, and several \
+              balancers do not herd",
     parameters: &[
         Parameter {
             name: "choices",
@@ -42,6 +45,7 @@ pub static ENTRY: Entry = Entry {
             choices: integer(parameters, "choices"),
             replacement: flag(parameters, "replacement"),
             scan_below: integer(parameters, "scan_below"),
+            by_weight: ByWeight::new(),
         })
     },
 };
@@ -50,6 +54,7 @@ struct P2c {
     choices: usize,
     replacement: bool,
     scan_below: usize,
+    by_weight: ByWeight,
 }
 
 impl Strategy for P2c {
@@ -64,11 +69,17 @@ impl Strategy for P2c {
         let index = if n < self.scan_below {
             least_loaded(candidates, rng)
         } else if self.replacement {
-            less_loaded(candidates, (0..self.choices).map(|_| rng.below(n)))
+            let drawn = (0..self.choices).map(|_| self.by_weight.one(candidates, rng));
+            less_loaded(candidates, drawn)
         } else {
-            less_loaded(candidates, Distinct::new(self.choices.min(n), n, rng))
+            less_loaded(candidates, self.by_weight.several(self.choices, candidates, rng))
         };
         candidates.id(index)
+    }
+
+    fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) -> Option<Job> {
+        self.by_weight.pool_changed(pool);
+        None
     }
 
     fn score(

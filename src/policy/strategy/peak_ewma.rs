@@ -13,7 +13,8 @@ use std::time::Duration;
 use base::math::exp;
 use base::{BackendId, RequestMeta, Rng, Time};
 
-use super::draw::{Distinct, MAX_DRAWN};
+use super::by_weight::ByWeight;
+use super::draw::MAX_DRAWN;
 use super::registry::{duration, integer};
 use super::{Candidates, Entry, Job, Observation, Parameter, PerBackend, Seen, Strategy};
 use crate::pool::Pool;
@@ -25,10 +26,17 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// few failures tell as much at 20 requests a second as at 20,000.
 const OUTCOME_WEIGHT: f64 = 0.05;
 
+/// How much one answer moves the average of all.
+const USUAL_WEIGHT: f64 = 0.05;
+/// Where weights differ, latencies within this factor count as alike, and the draw, which goes by
+/// weight, decides among the idle. Else chance would: of two equals whoever was not asked for
+/// longer has the lower estimate, whatever it weighs. nginx's `least_time` rounds for the same end.
+const ALIKE: f64 = 2.0;
+
 /// The registry's entry.
 pub static ENTRY: Entry = Entry {
     name: "peak_ewma",
-    summary: "draws two backends and takes the one with the lower expected latency, recent answers \
+    summary: "draws two backends by weight and takes the one with the lower expected latency, recent answers \
               times requests in flight per weight; a slow answer counts at once, failures by the \
               square of their share: backends whose speed differs or changes",
     parameters: &[
@@ -44,7 +52,7 @@ pub static ENTRY: Entry = Entry {
             default: ParameterValue::Duration(Duration::from_millis(30)),
             min: 0.000_001,
             max: 3600.0,
-            summary: "the latency assumed of a backend that has not answered yet",
+            summary: "the latency assumed of backends until the first of them answers",
         },
         Parameter {
             name: "penalty",
@@ -77,7 +85,11 @@ pub static ENTRY: Entry = Entry {
             penalty: duration(parameters, "penalty").as_secs_f64(),
             choices: integer(parameters, "choices"),
             scan_below: integer(parameters, "scan_below"),
+            usual: None,
             estimates: PerBackend::default(),
+            by_weight: ByWeight::new(),
+            mean_weight: 1.0,
+            alike: 1.0,
         })
     },
 };
@@ -91,6 +103,13 @@ struct PeakEwma {
     scan_below: usize,
     /// Of every candidate; `None` until it has shown something.
     estimates: PerBackend<Option<Estimate>>,
+    /// What answers took of late, whosever they were.
+    usual: Option<f64>,
+    by_weight: ByWeight,
+    /// Of the candidates.
+    mean_weight: f64,
+    /// 1 where all weigh the same, and else [`ALIKE`].
+    alike: f64,
 }
 
 /// What a backend's recent answers took, and how many of them were failures.
@@ -140,13 +159,45 @@ impl Estimate {
     }
 }
 
+/// What a candidate promises to a request.
+#[derive(Clone, Copy, Debug)]
+struct Prospect {
+    index: usize,
+    /// Seconds for one request.
+    rtt: f64,
+    requests: f64,
+}
+
+impl Prospect {
+    fn cost(self) -> f64 {
+        self.rtt * self.requests
+    }
+}
+
 impl PeakEwma {
-    /// The time that one more request may be expected to take: what the backend takes for one,
-    /// times those that it would then have, per weight.
-    fn cost(&self, now: Time, candidates: &Candidates<'_>, index: usize) -> f64 {
+    /// What is assumed of a backend that nobody knows: as fast as all of late. A guess that does
+    /// not follow the others would draw everything to it, or nothing for good.
+    fn assumed(&self) -> f64 {
+        self.usual.unwrap_or(self.default_rtt)
+    }
+
+    /// What one more request may be expected to take there: what the backend takes for one, and it
+    /// and those before it. These count the less the heavier the backend is; but an idle one is no
+    /// faster for its weight, which the draw has honoured already.
+    fn prospect(&self, now: Time, candidates: &Candidates<'_>, index: usize) -> Prospect {
         let estimate = self.estimates.get(candidates.id(index)).copied().flatten();
-        let rtt = estimate.map_or(self.default_rtt, |e| e.expected(now, self.decay, self.penalty));
-        rtt * (f64::from(candidates.in_flight(index)) + 1.0) / f64::from(candidates.weight(index))
+        let rtt =
+            estimate.map_or_else(|| self.assumed(), |e| e.expected(now, self.decay, self.penalty));
+        let part = self.mean_weight / f64::from(candidates.weight(index));
+        Prospect { index, rtt, requests: f64::from(candidates.in_flight(index)) * part + 1.0 }
+    }
+
+    /// The better of two; the former, if neither is.
+    fn better(&self, former: Prospect, other: Prospect) -> Prospect {
+        let is_alike = former.rtt < other.rtt * self.alike && other.rtt < former.rtt * self.alike;
+        let is_better =
+            if is_alike { other.requests < former.requests } else { other.cost() < former.cost() };
+        if is_better { other } else { former }
     }
 }
 
@@ -159,18 +210,18 @@ impl Strategy for PeakEwma {
         rng: &mut Rng,
     ) -> BackendId {
         let n = candidates.len();
-        let cheaper = |best: (usize, f64), index: usize| {
-            let cost = self.cost(now, candidates, index);
-            if cost < best.1 { (index, cost) } else { best }
+        let best = |drawn: &mut dyn Iterator<Item = usize>| {
+            let prospects = drawn.map(|index| self.prospect(now, candidates, index));
+            prospects.reduce(|former, other| self.better(former, other))
         };
-        // A scan begins anywhere, so that of several equals none is always first.
-        let (index, _) = if n < self.scan_below {
-            let start = rng.below(n);
-            (start..n).chain(0..start).fold((start, f64::INFINITY), cheaper)
+        // A scan begins anywhere, by weight, so that of several equals none is always first.
+        let best = if n < self.scan_below {
+            let start = self.by_weight.one(candidates, rng);
+            best(&mut (start..n).chain(0..start))
         } else {
-            Distinct::new(self.choices, n, rng).fold((0, f64::INFINITY), cheaper)
+            best(&mut self.by_weight.several(self.choices, candidates, rng))
         };
-        candidates.id(index)
+        candidates.id(best.expect("choices and candidates are at least 1").index)
     }
 
     /// Whoever went out of service and comes back has no history: it was taken out for what it did
@@ -181,19 +232,26 @@ impl Strategy for PeakEwma {
             estimates.or_insert_with(id, || self.estimates.get(id).copied().flatten());
         }
         self.estimates = estimates;
+        self.by_weight.pool_changed(pool);
+        let n = pool.ready().len().max(1);
+        self.mean_weight = pool.ready().map(|(_, w)| f64::from(w)).sum::<f64>() / n as f64;
+        self.alike = if self.by_weight.is_even() { 1.0 } else { ALIKE };
         None
     }
 
     fn observed(&mut self, now: Time, backend: BackendId, observation: Observation) {
-        let decay = self.decay;
+        let (decay, assumed) = (self.decay, self.assumed());
         let Some(known) = self.estimates.get_mut(backend) else { return };
         let after = observation.after.as_secs_f64();
         let first = |rtt| Estimate { rtt, failures: 0.0, at: now, asked_until: Time::ZERO };
         match observation.seen {
-            Seen::Answer => known.get_or_insert(first(after)).answered(now, decay, after),
+            Seen::Answer => {
+                known.get_or_insert(first(after)).answered(now, decay, after);
+                self.usual = Some(self.usual.map_or(after, |u| u + USUAL_WEIGHT * (after - u)));
+            }
             Seen::Failure { retry_after } => {
                 let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
-                known.get_or_insert(first(self.default_rtt)).failed(now, decay, after, asked);
+                known.get_or_insert(first(assumed)).failed(now, decay, after, asked);
             }
             // It would have taken longer; how long is not known, so it can only raise the estimate,
             // and it is no outcome.
@@ -213,7 +271,7 @@ impl Strategy for PeakEwma {
         candidates: &Candidates<'_>,
         index: usize,
     ) -> Option<f64> {
-        Some(self.cost(now, candidates, index))
+        Some(self.prospect(now, candidates, index).cost())
     }
 }
 
@@ -230,6 +288,10 @@ mod tests {
             choices: 2,
             scan_below: 0,
             estimates: PerBackend::new(),
+            usual: None,
+            by_weight: ByWeight::new(),
+            mean_weight: 1.0,
+            alike: 1.0,
         }
     }
 
@@ -268,7 +330,7 @@ mod tests {
                 strategy.observed(Time::from_secs_f64(at), id, Observation { after, seen });
             }
             let candidates = pool.candidates().expect("one");
-            let cost = strategy.cost(Time::from_secs_f64(at), &candidates, 0);
+            let cost = strategy.prospect(Time::from_secs_f64(at), &candidates, 0).cost();
             assert!((cost - expected).abs() < 1e-9, "{seen:?} at {at}: {cost}, not {expected}");
         }
     }
@@ -279,8 +341,8 @@ mod tests {
         let pool = ready_pool(&[(1, 0), (1, 3), (4, 3), (2, 0)]);
         strategy.pool_changed(&pool, &mut Rng::from_seed(1));
         let candidates = pool.candidates().expect("four");
-        for (index, expected) in [0.030, 0.120, 0.030, 0.015].into_iter().enumerate() {
-            let cost = strategy.cost(Time::ZERO, &candidates, index);
+        for (index, expected) in [0.030, 0.210, 0.075, 0.030].into_iter().enumerate() {
+            let cost = strategy.prospect(Time::ZERO, &candidates, index).cost();
             assert!((cost - expected).abs() < 1e-12, "{index}: {cost}");
         }
     }
@@ -306,7 +368,7 @@ mod tests {
         pool.refresh();
         strategy.pool_changed(&pool, &mut Rng::from_seed(1));
         let candidates = pool.candidates().expect("two");
-        let costs = [0, 1].map(|i| strategy.cost(Time::ZERO, &candidates, i));
+        let costs = [0, 1].map(|i| strategy.prospect(Time::ZERO, &candidates, i).cost());
         assert_eq!(costs[0], 0.030);
         assert!((costs[1] - 0.0425).abs() < 1e-9, "{costs:?}: the other keeps its history");
     }

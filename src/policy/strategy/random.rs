@@ -2,7 +2,7 @@
 
 use base::{BackendId, RequestMeta, Rng, Time};
 
-use super::alias::Alias;
+use super::by_weight::ByWeight;
 use super::{Candidates, Entry, Job, Strategy};
 use crate::pool::Pool;
 
@@ -16,13 +16,12 @@ pub static ENTRY: Entry = Entry {
 };
 
 pub(super) struct Random {
-    /// `None` while all weights are equal: then one plain draw does.
-    weighted: Option<Alias>,
+    by_weight: ByWeight,
 }
 
 impl Random {
     pub(super) const fn new() -> Self {
-        Self { weighted: None }
+        Self { by_weight: ByWeight::new() }
     }
 }
 
@@ -34,32 +33,11 @@ impl Strategy for Random {
         candidates: &Candidates<'_>,
         rng: &mut Rng,
     ) -> BackendId {
-        let index = match &self.weighted {
-            None => rng.below(candidates.len()),
-            Some(table) if candidates.is_whole() => table.draw(rng),
-            Some(_) => draw_by_weight(candidates, rng),
-        };
-        candidates.id(index)
+        candidates.id(self.by_weight.one(candidates, rng))
     }
 
     fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) -> Option<Job> {
-        let weights: Vec<u32> = pool.ready().map(|(_, weight)| weight).collect();
-        let equal = weights.windows(2).all(|pair| pair[0] == pair[1]);
-        self.weighted = (!equal).then(|| Alias::new(&weights));
+        self.by_weight.pool_changed(pool);
         None
     }
-}
-
-/// A weighted draw without a table, for a retry, whose candidates are fewer: one pass over them.
-pub(super) fn draw_by_weight(candidates: &Candidates<'_>, rng: &mut Rng) -> usize {
-    let total: usize = (0..candidates.len()).map(|i| candidates.weight(i) as usize).sum();
-    let mut ticket = rng.below(total);
-    for index in 0..candidates.len() {
-        let weight = candidates.weight(index) as usize;
-        if ticket < weight {
-            return index;
-        }
-        ticket -= weight;
-    }
-    unreachable!("a ticket lies below the sum of the weights")
 }

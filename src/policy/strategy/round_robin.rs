@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use base::{BackendId, RequestMeta, Rng, Time};
 
-use super::random::draw_by_weight;
+use super::by_weight::draw_by_weight;
 use super::{Candidates, Entry, Job, Strategy};
 use crate::pool::Pool;
 
@@ -44,7 +44,7 @@ impl Strategy for RoundRobin {
         // A retry takes nobody's turn. If it did, a backend that fails would be left more of the
         // first attempts the more of them it fails: of two backends in the end all.
         if !candidates.is_whole() {
-            return candidates.id(draw_by_weight(candidates, rng));
+            return candidates.id(draw_by_weight(candidates, &[], rng));
         }
         let id = self.cycle[self.position];
         self.position = (self.position + 1) % self.cycle.len();

@@ -3,7 +3,8 @@
 
 use base::{BackendId, RequestMeta, Rng, Time};
 
-use super::draw::better_of_two;
+use super::by_weight::ByWeight;
+use super::draw::less_loaded;
 use super::{Candidates, Entry, Job, Parameter, PerBackend, Strategy, load_per_weight};
 use crate::pool::Pool;
 use crate::settings::{ParameterValue, pin_of};
@@ -21,7 +22,7 @@ pub static ENTRY: Entry = Entry {
         summary: "the cookie's name",
     }],
     // The cookie is the shell's to read and to set, by `Choice::cookie`.
-    build: |_| Box::new(Sticky { pins: Vec::new(), listed: PerBackend::default() }),
+    build: |_| Box::new(Sticky::new()),
 };
 
 struct Sticky {
@@ -29,9 +30,15 @@ struct Sticky {
     pins: Vec<(u64, BackendId)>,
     /// Those that stand in `pins`.
     listed: PerBackend<()>,
+    /// For those who have no cookie.
+    by_weight: ByWeight,
 }
 
 impl Sticky {
+    const fn new() -> Self {
+        Self { pins: Vec::new(), listed: PerBackend::new(), by_weight: ByWeight::new() }
+    }
+
     /// The place of the candidate that this request is pinned to. Two names may have the same pin
     /// (once in 2⁶⁴ pairs): then the first that may be picked.
     fn pinned(&self, request: &RequestMeta, candidates: &Candidates<'_>) -> Option<usize> {
@@ -51,12 +58,14 @@ impl Strategy for Sticky {
         rng: &mut Rng,
     ) -> BackendId {
         let pinned = self.pinned(request, candidates);
-        candidates.id(pinned.unwrap_or_else(|| better_of_two(candidates, rng)))
+        candidates.id(pinned
+            .unwrap_or_else(|| less_loaded(candidates, self.by_weight.several(2, candidates, rng))))
     }
 
     /// The list is of all backends, in service or not, and so is made again only when one has come
     /// that is not in it: not whenever a weight changes or a backend goes down and up.
     fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) -> Option<Job> {
+        self.by_weight.pool_changed(pool);
         if pool.ready().any(|(id, _)| self.listed.get(id).is_none()) {
             self.listed = PerBackend::default();
             self.pins.clear();
@@ -92,7 +101,7 @@ mod tests {
     fn a_cookie_is_followed_where_it_leads_to_somebody() {
         let mut pool = ready_pool(&[(1, 9), (1, 0), (1, 0)]);
         let ids: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
-        let mut strategy = Sticky { pins: Vec::new(), listed: PerBackend::default() };
+        let mut strategy = Sticky::new();
         let mut rng = Rng::from_seed(1);
         let mut picks = |strategy: &mut Sticky, pool: &Pool, pin, tried: &[BackendId]| {
             let request = RequestMeta { pin, ..RequestMeta::new(RequestId(0), true) };

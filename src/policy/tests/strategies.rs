@@ -72,13 +72,14 @@ proptest! {
         for (strategy, end) in [
             ("round_robin", true),
             ("random", true),
+            ("p2c", true), // idle: the first that is drawn
             ("least_request", true), // idle: the random tie
             ("least_request", false), // busy: in flight per weight
         ] {
             let held = weights_hold(choose(strategy, &[]), seed, &weights, end);
             prop_assert!(held.is_ok(), "{strategy}, ends: {end}: {held:?}");
         }
-        // P2C draws evenly and compares per weight: of two busy ones the weight decides.
+        // P2C compares per weight: of two busy ones the weight decides.
         if weights.len() == 2 {
             let held = weights_hold(choose("p2c", &[]), seed, &weights, false);
             prop_assert!(held.is_ok(), "p2c: {held:?}");

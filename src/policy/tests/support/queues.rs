@@ -72,13 +72,24 @@ pub struct World {
 impl World {
     /// `balancers` of these settings before backends of this conduct, all of weight 1.
     pub fn new(settings: &Settings, seed: u64, balancers: usize, conducts: &[Conduct]) -> Self {
+        let backends: Vec<_> = conducts.iter().map(|&conduct| (conduct, 1)).collect();
+        Self::weighted(settings, seed, balancers, &backends)
+    }
+
+    /// The same with a weight for each backend.
+    pub fn weighted(
+        settings: &Settings,
+        seed: u64,
+        balancers: usize,
+        backends: &[(Conduct, u32)],
+    ) -> Self {
         let rng = Rng::from_seed(seed);
         let mut world = Self {
             balancers: Vec::new(),
             tells: Tells::InFlightAndLatency,
-            servers: conducts
+            servers: backends
                 .iter()
-                .map(|&conduct| Server { conduct, queue: VecDeque::new(), in_flight: 0 })
+                .map(|&(conduct, _)| Server { conduct, queue: VecDeque::new(), in_flight: 0 })
                 .collect(),
             servers_of: Vec::new(),
             agenda: BinaryHeap::new(),
@@ -91,8 +102,10 @@ impl World {
         };
         for k in 0..balancers {
             let mut balancer = Balancer::new(settings.clone(), &rng.fork(&format!("balancer/{k}")));
-            let ids = (0..conducts.len())
-                .map(|i| (add(&mut balancer, Time::ZERO, &format!("b-{i}"), 1), i))
+            let ids = backends
+                .iter()
+                .enumerate()
+                .map(|(i, &(_, w))| (add(&mut balancer, Time::ZERO, &format!("b-{i}"), w), i))
                 .collect();
             world.balancers.push(balancer);
             world.servers_of.push(ids);
