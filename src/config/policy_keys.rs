@@ -12,7 +12,7 @@ mod written;
 
 use policy::{Registry, Settings};
 
-pub use self::patch::{patch, settings_to_json};
+pub use self::patch::{patch, patch_schema, settings_schema, settings_to_json};
 pub use self::strategy::strategy_to_toml;
 pub use self::timeout::{TIMEOUT_ALONE, TIMEOUT_IN_SCENARIO};
 use crate::document::{Table, Value};

@@ -102,14 +102,47 @@ fn without(key: &Key) -> String {
 
 /// The JSON Schema (draft 2020-12) of a format.
 pub fn json_schema(root: &'static Schema) -> Value {
-    let mut schema = object(root, None);
+    let mut schema = object(root, None, Form::File);
     let head = schema.as_object_mut().expect("an object's schema is an object");
     head.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     head.insert("title".into(), json!(root.title));
     schema
 }
 
-fn object(schema: &'static Schema, tag: Option<(&str, &str)>) -> Value {
+/// The JSON Schema of a table as it is shown with all its keys, null for those that are off.
+pub fn shown_schema(root: &'static Schema) -> Value {
+    object(root, None, Form::Shown)
+}
+
+/// The JSON Schema of a JSON Merge Patch (RFC 7396) of such a table: no key must be there, and null
+/// takes one away.
+pub fn patch_schema(root: &'static Schema) -> Value {
+    object(root, None, Form::Patch)
+}
+
+/// What a schema is of: a file, all of its values, or a change to them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    File,
+    Shown,
+    Patch,
+}
+
+impl Form {
+    fn must_have(self, key: &Key) -> bool {
+        match self {
+            Self::File => matches!(key.presence, Presence::Required(_)),
+            Self::Shown => true,
+            Self::Patch => false,
+        }
+    }
+
+    fn may_be_null(self, key: &Key) -> bool {
+        self != Self::File && !matches!(key.presence, Presence::Required(_))
+    }
+}
+
+fn object(schema: &'static Schema, tag: Option<(&str, &str)>, form: Form) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     if let Some((tag, word)) = tag {
@@ -117,7 +150,10 @@ fn object(schema: &'static Schema, tag: Option<(&str, &str)>) -> Value {
         required.push(tag);
     }
     for key in schema.keys() {
-        let mut value = of_kind(&key.kind);
+        let mut value = of_kind(&key.kind, form);
+        if form.may_be_null(key) {
+            value = json!({ "anyOf": [value, { "type": "null" }] });
+        }
         if let Some(value) = value.as_object_mut() {
             let without = match key.presence {
                 Presence::Required(_) => String::new(),
@@ -127,7 +163,7 @@ fn object(schema: &'static Schema, tag: Option<(&str, &str)>) -> Value {
             value.insert("description".into(), json!(format!("{}{without}", key.summary)));
         }
         properties.insert(key.name.into(), value);
-        if matches!(key.presence, Presence::Required(_)) {
+        if form.must_have(key) {
             required.push(key.name);
         }
     }
@@ -140,14 +176,14 @@ fn object(schema: &'static Schema, tag: Option<(&str, &str)>) -> Value {
     })
 }
 
-fn one_of(tagged: &'static Tagged) -> Value {
+fn one_of(tagged: &'static Tagged, form: Form) -> Value {
     let cases = tagged.cases.iter();
     let cases: Vec<Value> =
-        cases.map(|(word, schema)| object(schema, Some((tagged.tag, word)))).collect();
+        cases.map(|(word, schema)| object(schema, Some((tagged.tag, word)), form)).collect();
     json!({ "oneOf": cases })
 }
 
-fn of_kind(kind: &'static Kind) -> Value {
+fn of_kind(kind: &'static Kind, form: Form) -> Value {
     let whole = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
     let number = |min: f64, above: bool, max: f64| {
         let least = if above { "exclusiveMinimum" } else { "minimum" };
@@ -198,15 +234,21 @@ fn of_kind(kind: &'static Kind) -> Value {
         Kind::Seconds => {
             json!({ "type": "array", "items": { "type": "number", "minimum": 0 }, "minItems": 1 })
         }
-        Kind::Table(schema) => object(schema, None),
-        Kind::Tables(schema) => json!({ "type": "array", "items": object(schema, None) }),
-        Kind::Tagged(tagged) => one_of(tagged),
-        Kind::TaggedList(tagged) => json!({ "type": "array", "items": one_of(tagged) }),
+        Kind::Table(schema) => object(schema, None, form),
+        Kind::Tables(schema) => json!({ "type": "array", "items": object(schema, None, form) }),
+        Kind::Tagged(tagged) => one_of(tagged, form),
+        Kind::TaggedList(tagged) => json!({ "type": "array", "items": one_of(tagged, form) }),
         Kind::Strategy => {
             let name = json!({ "type": "string" });
-            let table =
-                json!({ "type": "object", "properties": { "name": name }, "required": ["name"] });
-            json!({ "anyOf": [name, table] })
+            let mut table = json!({ "type": "object", "properties": { "name": name } });
+            // A change to the parameters alone needs no name.
+            if form != Form::Patch {
+                table["required"] = json!(["name"]);
+            }
+            match form {
+                Form::Shown => table,
+                Form::File | Form::Patch => json!({ "anyOf": [name, table] }),
+            }
         }
         Kind::Limit => json!({ "anyOf": [duration(), { "type": "number", "minimum": 0 }] }),
         Kind::Vary => {
@@ -268,6 +310,21 @@ mod tests {
             .collect();
         assert_eq!((reader.address("listen"), missing), (None, vec!["listen", "strategy"]));
         assert!(!context.is_clean());
+    }
+
+    #[test]
+    fn what_is_shown_is_whole_and_a_patch_needs_nothing() {
+        let (shown, patch) = (shown_schema(&PROXY_TOML), patch_schema(&PROXY_TOML));
+        let all: Vec<_> = PROXY_TOML.keys().map(|key| key.name).collect();
+        assert_eq!((&shown["required"], &patch["required"]), (&json!(all), &json!([])));
+        let null = json!({ "type": "null" });
+        for schema in [shown, patch] {
+            let health = &schema["properties"]["health"]["anyOf"];
+            assert_eq!(health[1], null);
+            assert_eq!(health[0]["properties"]["interval"]["anyOf"][1], null);
+            let strategy = schema["properties"]["strategy"].to_string();
+            assert!(!strategy.contains("null"), "{strategy}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use policy::Event;
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 /// The most events that are kept for late listeners. A listener that falls further behind misses
 /// the oldest, and sees it by a gap in the numbers.
@@ -19,12 +20,19 @@ pub(crate) struct Numbered {
     pub(crate) json: Arc<str>,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
+/// An event as JSON.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(crate) struct Line<'a> {
+    /// When, in nanoseconds of the proxy's clock.
     at_ns: u64,
+    /// The id of the backend concerned, if one is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     backend: Option<&'a str>,
+    /// A word, as in the events.csv of a run.
     kind: &'a str,
+    /// The rest in words.
     detail: &'a str,
 }
 

@@ -10,6 +10,7 @@ use super::timeout::TIMEOUT_ALONE;
 use super::{POLICY_KEYS, read, write, written};
 use crate::document::{Entry, Node, Origin, Table, Value};
 use crate::reader::{Context, ROOT, Reader};
+use crate::reference;
 use crate::schema::{Key, Kind, Presence, Schema};
 use crate::value::{is_name, shown};
 
@@ -19,6 +20,16 @@ static SETTINGS: Schema = Schema {
     summary: "How a balancer decides.",
     groups: &[POLICY_KEYS, &[TIMEOUT_ALONE]],
 };
+
+/// The JSON Schema of what [`settings_to_json`] gives.
+pub fn settings_schema() -> Json {
+    reference::shown_schema(&SETTINGS)
+}
+
+/// The JSON Schema of what [`patch`] takes.
+pub fn patch_schema() -> Json {
+    reference::patch_schema(&SETTINGS)
+}
 
 /// These settings in the keys of proxy.toml, every value written out; what is off is null. The
 /// strategy is always a table. As a [`patch`] it makes any settings these.

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Api, MAX_LISTENERS, Problem};
+use crate::events::Line;
 use crate::shared::Shared;
 
 /// How often something is written to a quiet listener, so that one that left is noticed.
@@ -25,6 +26,25 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const FRAME_BYTES: usize = 16 * 1024;
 
 /// All kept events and then each as it comes; `Last-Event-ID` leaves out those up to it.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "followEvents",
+    summary = "What the balancer reports, as server-sent events.",
+    description = "The latest 4096 events are replayed first. Each event has a number as its id, \
+                   one more than the one before, and a JSON object as its data.",
+    params((
+        "Last-Event-ID" = Option<u64>, Header,
+        description = "Leaves out the events up to this number.",
+    )),
+    responses(
+        (
+            status = 200, description = "The stream. Each `data` is an Event.",
+            content_type = "text/event-stream", body = Line<'static>,
+        ),
+        (status = 503, description = "Too many listen to events already.", body = Problem),
+    ),
+)]
 pub(super) async fn events(
     State(api): State<Api>,
     headers: HeaderMap,

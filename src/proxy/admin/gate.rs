@@ -14,11 +14,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use config::ProxyConfig;
 
-use super::Problem;
+use super::problem::Problem;
 use super::token::{Token, TokenError};
 
 /// The one route that asks for no token: whoever restarts a proxy that hangs need not know it.
-const OPEN: &str = "/health";
+pub(super) const OPEN: &str = "/health";
 
 /// What pages of allowed origins may send.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE");

@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 use support::{Backend, Lab, eventually, exchange, ok, write};
 
@@ -164,59 +162,6 @@ fn any_policy_can_be_changed_and_all_or_nothing() {
     let (status, again) = lab.call("PATCH", "/v1/config", &before.to_string());
     assert_eq!((status, again), (200, before));
     assert_eq!((lab.get("/").status(), lab.get("/").status()), (200, 200));
-}
-
-#[test]
-fn every_route_answers_and_is_documented() {
-    let (a, b) = (Backend::named("a"), Backend::named("b"));
-    let lab = Lab::start("", &[a.address]);
-    let add = address(&b);
-    let routes: &[(&str, &str, &str, &str, u16)] = &[
-        ("get", "/v1/backends", "/v1/backends", "", 200),
-        ("post", "/v1/backends", "/v1/backends", &add, 201),
-        ("get", "/v1/backends/{id}", "/v1/backends/b1", "", 200),
-        ("patch", "/v1/backends/{id}", "/v1/backends/b1", r#"{"weight":2}"#, 200),
-        ("delete", "/v1/backends/{id}", "/v1/backends/b1", "", 204),
-        ("get", "/v1/config", "/v1/config", "", 200),
-        ("patch", "/v1/config", "/v1/config", r#"{"strategy":"random"}"#, 200),
-        ("get", "/metrics", "/metrics", "", 200),
-        ("get", "/openapi.json", "/openapi.json", "", 200),
-        ("get", "/health", "/health", "", 200),
-    ];
-    let document = lab.call("GET", "/openapi.json", "").1;
-    let mut documented = BTreeSet::new();
-    for (path, methods) in document["paths"].as_object().expect("paths") {
-        for (method, operation) in methods.as_object().expect("methods") {
-            if method != "parameters" {
-                documented.insert((method.clone(), path.clone(), operation.clone().to_string()));
-            }
-        }
-    }
-    let mut answered = BTreeSet::from([("get".to_owned(), "/v1/events".to_owned())]);
-    for (method, template, path, body, status) in routes {
-        let answer = lab.call(&method.to_uppercase(), path, body);
-        assert_eq!(answer.0, *status, "{method} {path}: {}", answer.1);
-        let operation = &document["paths"][template][method]["responses"][status.to_string()];
-        assert!(operation.is_object(), "{method} {path}: {status} is not documented");
-        if let Some(required) = required(&document, operation) {
-            for key in required.as_array().expect("a list") {
-                let key = key.as_str().expect("a name");
-                assert!(answer.1.get(key).is_some(), "{method} {path}: no {key}");
-            }
-        }
-        answered.insert((method.to_string(), template.to_string()));
-    }
-    let documented: BTreeSet<_> = documented.into_iter().map(|(m, p, _)| (m, p)).collect();
-    assert_eq!(documented, answered);
-}
-
-/// The keys that a documented answer must have, where it is one object.
-fn required<'a>(document: &'a Value, response: &'a Value) -> Option<&'a Value> {
-    let schema = &response["content"]["application/json"]["schema"];
-    match schema["$ref"].as_str() {
-        Some(path) => document.pointer(path.strip_prefix('#')?)?.get("required"),
-        None => schema.get("required"),
-    }
 }
 
 #[test]
