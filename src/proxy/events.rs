@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base::Time;
 use policy::Event;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -54,8 +55,16 @@ impl Events {
     pub(crate) fn publish(&self, event: &Event) {
         let backend = event.backend.as_ref().map(|(_, name)| name.as_str());
         let (kind, detail) = (event.kind.word(), event.kind.detail());
-        let line = Line { at_ns: event.at.as_nanos(), backend, kind, detail: &detail };
-        let json = serde_json::to_string(&line).expect("texts and a number are JSON");
+        self.push(&Line { at_ns: event.at.as_nanos(), backend, kind, detail: &detail });
+    }
+
+    /// Keeps what happened to the proxy itself, and wakes the listeners.
+    pub(crate) fn note(&self, at: Time, kind: &str, detail: &str) {
+        self.push(&Line { at_ns: at.as_nanos(), backend: None, kind, detail });
+    }
+
+    fn push(&self, line: &Line<'_>) {
+        let json = serde_json::to_string(line).expect("texts and a number are JSON");
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let number = ring.back().map_or(0, |last| last.number) + 1;
         if ring.len() == KEPT_EVENTS {
@@ -84,7 +93,7 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
-    use base::{BackendId, Time};
+    use base::BackendId;
     use policy::EventKind;
 
     use super::*;

@@ -35,6 +35,7 @@ mod operator;
 mod parcel;
 mod prober;
 mod relay;
+mod reload;
 mod request;
 mod rules;
 mod running;
@@ -51,5 +52,6 @@ mod waiting;
 mod worker;
 
 pub use admin::TokenError;
+pub use reload::ReloadError;
 pub use running::{Ready, Running, StartError, start, start_with};
 pub use tls::TlsError;

@@ -18,6 +18,7 @@ use crate::access_log::AccessLog;
 use crate::admin;
 use crate::log::Log;
 use crate::operator::Refused;
+use crate::reload::ReloadError;
 use crate::shared::Shared;
 use crate::timer;
 use crate::tls::{Tls, TlsError};
@@ -105,6 +106,16 @@ impl Running {
         self.shared.tls.as_ref().map_or(Ok(()), Tls::reload)
     }
 
+    /// Puts another version of the configuration file in force, all of it or nothing, and says what
+    /// changed. Backends that stay in it keep their state, and what the admin API changed stays until
+    /// the file says something new about it. The certificate of `[tls]` is read again.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn reload(&self, new: ProxyConfig) -> Result<String, ReloadError> {
+        self.shared.reload(new)
+    }
+
     /// Waits until all threads have ended: after [`Running::stop`], or when they cannot go on.
     pub fn wait(mut self) {
         for thread in self.threads.drain(..) {
@@ -173,6 +184,7 @@ pub fn start_with(
             .add(backend.id.clone(), backend.address, backend.weight)
             .map_err(|refused| at_start(backend.address, &refused))?;
     }
+    shared.list(&config);
     let mut running = Running { ready: ready.clone(), shared, threads: vec![] };
     let (alive, all_gone) = mpsc::channel(1);
     for (index, listener) in (0..).zip(listeners) {

@@ -5,8 +5,10 @@
 //! goes through [`Shared::decide`], which locks, reads the clock, asks, drains the outputs, unlocks
 //! and then performs them: nothing can be forgotten between a decision and its consequences.
 
+mod file;
 mod operations;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +38,8 @@ struct Place {
     generation: u32,
     address: SocketAddr,
     pin: u64,
+    /// The configuration file has it, in the version that was read last.
+    is_listed: bool,
 }
 
 struct State {
@@ -45,6 +49,8 @@ struct State {
     directory: Arc<Directory>,
     pools: Arc<Pools>,
     names: Names,
+    /// Where backends of the file were that an operator has removed: no reload brings them back.
+    withdrawn: BTreeSet<SocketAddr>,
     waiting: Waiting,
 }
 
@@ -83,8 +89,9 @@ impl State {
 /// What all threads of a proxy share.
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// Held by whoever works out a change of the settings.
-    changing: Mutex<()>,
+    /// The configuration file as it was read last, held by whoever works out a change of it or of
+    /// the settings.
+    changing: Mutex<ProxyConfig>,
     /// Of all chance in it.
     pub(crate) seed: u64,
     pub(crate) clock: Clock,
@@ -140,9 +147,10 @@ impl Shared {
                 directory: Arc::clone(&directory),
                 pools: Arc::clone(&pools),
                 names,
+                withdrawn: BTreeSet::new(),
                 waiting: Waiting::default(),
             }),
-            changing: Mutex::default(),
+            changing: Mutex::new(config.clone()),
             seed,
             clock,
             registry,

@@ -92,9 +92,18 @@ impl Tls {
     /// Reads the files again. New connections get what is in them; those that are open stay as they
     /// are, and after an error everything does.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
-        let fresh = Arc::new(read(&self.files, self.h2)?);
-        *self.lock() = fresh;
+        self.install(self.fresh()?);
         Ok(())
+    }
+
+    /// What is in the files now, for [`Tls::install`].
+    pub(crate) fn fresh(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        Ok(Arc::new(read(&self.files, self.h2)?))
+    }
+
+    /// Serves the connections to come with it.
+    pub(crate) fn install(&self, fresh: Arc<ServerConfig>) {
+        *self.lock() = fresh;
     }
 
     /// Shakes hands with a client. How long that may take is its caller's to limit.

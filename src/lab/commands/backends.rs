@@ -17,7 +17,7 @@ pub(crate) fn backends(args: &BackendsArgs) -> Result<Exit, Failure> {
     let clock = child::begin(&args.child)?;
     let running = fakebackends::start(config, clock)
         .map_err(|error| Failure::environment(format!("{file}: {error}")))?;
-    child::serve(&running.ready())?;
+    child::serve(&running.ready(), None)?;
     running.stop();
     running.wait();
     Ok(Exit::Good)

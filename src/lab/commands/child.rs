@@ -30,15 +30,28 @@ pub(crate) fn begin(args: &ChildArgs) -> Result<Clock, Failure> {
     Ok(args.epoch.map_or_else(Clock::start, Clock::from_epoch_ns))
 }
 
-/// Prints the ready line and waits until a signal asks for the end.
-pub(crate) fn serve(ready: &impl serde::Serialize) -> Result<(), Failure> {
+/// Prints the ready line and waits until a signal asks for the end. SIGHUP does too, unless there is
+/// something to do `on_hangup`.
+pub(crate) fn serve(
+    ready: &impl serde::Serialize,
+    mut on_hangup: Option<&mut dyn FnMut()>,
+) -> Result<(), Failure> {
+    const SIGHUP: i32 = 1;
     let (asked, end) = mpsc::channel();
-    signals::on_signal(move |_| {
-        // The receiver is gone once the first signal has come: the end is on its way.
-        let _ = asked.send(());
+    signals::on_signal(move |number| {
+        // The receiver is gone once the end is on its way.
+        let _ = asked.send(number);
     })?;
     let line = serde_json::to_string(ready)
         .map_err(|error| Failure::new(Exit::Internal, format!("the ready line: {error}")))?;
     say!("{line}");
-    end.recv().map_err(|_| Failure::new(Exit::Internal, "the signal thread ended".to_owned()))
+    loop {
+        let signal = end.recv();
+        let signal = signal
+            .map_err(|_| Failure::new(Exit::Internal, "the signal thread ended".to_owned()))?;
+        match on_hangup.as_mut() {
+            Some(act) if signal == SIGHUP => act(),
+            _ => return Ok(()),
+        }
+    }
 }

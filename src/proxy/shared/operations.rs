@@ -12,7 +12,7 @@ use crate::operator::{BackendView, Change, Connections, Refused, Tally};
 use crate::rules::Rules;
 
 impl State {
-    fn find(&self, name: &str) -> Result<BackendId, Refused> {
+    pub(super) fn find(&self, name: &str) -> Result<BackendId, Refused> {
         let mut all = self.balancer.pool().statuses();
         let found = all.find(|status| status.name == name).map(|status| status.id);
         found.ok_or_else(|| Refused::Unknown(name.into()))
@@ -43,7 +43,7 @@ impl State {
         }
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         now: Time,
         name: Option<String>,
@@ -63,7 +63,8 @@ impl State {
         if self.places.len() <= slot {
             self.places.resize(slot + 1, None);
         }
-        self.places[slot] = Some(Place { generation: id.generation, address, pin });
+        self.places[slot] =
+            Some(Place { generation: id.generation, address, pin, is_listed: false });
         Ok(id)
     }
 }
@@ -92,6 +93,10 @@ impl Shared {
     ) -> Result<BackendView, Refused> {
         self.decide(|state, now| {
             let id = state.add(now, name, address, weight)?;
+            // The file's word on this address is over-ruled until it stands in the pool again.
+            if state.withdrawn.remove(&address) {
+                state.places[id.slot as usize].as_mut().expect("just added").is_listed = true;
+            }
             let status = state.balancer.pool().status(id).expect("added a line above");
             Ok(state.view(&status))
         })
@@ -100,8 +105,12 @@ impl Shared {
     /// Out of the pool at once.
     pub(crate) fn remove(self: &Arc<Self>, name: &str) -> Result<(), Refused> {
         self.decide(|state, now| {
-            let command = Command::Remove(state.find(name)?);
-            state.balancer.handle_command(now, command)?;
+            let id = state.find(name)?;
+            state.balancer.handle_command(now, Command::Remove(id))?;
+            let listed = state.place(id).filter(|place| place.is_listed);
+            if let Some(address) = listed.map(|place| place.address) {
+                state.withdrawn.insert(address);
+            }
             Ok(())
         })
     }
