@@ -20,6 +20,16 @@ impl Names {
         }
     }
 
+    /// The highest number given or reserved.
+    pub(crate) fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// Goes on from where a former process was.
+    pub(crate) fn resume(&mut self, highest: u64) {
+        self.highest = self.highest.max(highest.min(MAX_COUNTED));
+    }
+
     /// A new name.
     pub(crate) fn fresh(&mut self) -> String {
         self.highest += 1;

@@ -18,8 +18,10 @@ use crate::access_log::AccessLog;
 use crate::admin;
 use crate::log::Log;
 use crate::operator::Refused;
+use crate::overlay::Overlay;
 use crate::reload::ReloadError;
-use crate::shared::Shared;
+use crate::shared::{Outlets, Shared};
+use crate::state_file::{self, StateError, StateFile};
 use crate::timer;
 use crate::tls::{Tls, TlsError};
 use crate::worker::{self, Worker};
@@ -54,6 +56,9 @@ pub enum StartError {
     /// The admin API's token cannot be had.
     #[error(transparent)]
     AdminToken(#[from] admin::TokenError),
+    /// What operators changed before cannot be had or kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// A thread or its runtime could not be made.
     #[error("cannot start a thread of the proxy: {0}; lower `workers` or raise the process limits")]
     Thread(io::Error),
@@ -135,11 +140,19 @@ impl Drop for Running {
     }
 }
 
+/// Whether the state file of `config`, where there is one, can be read. Changes nothing.
+///
+/// # Errors
+/// Why not.
+pub fn check(config: &ProxyConfig) -> Result<(), StateError> {
+    config.state_file.as_deref().map_or(Ok(()), |path| state_file::read(path).map(drop))
+}
+
 /// Starts a proxy with the lab's own strategies.
 ///
 /// # Errors
-/// When it cannot read its certificate or the admin API's token, listen, start its threads, or when
-/// two backends have one address or name.
+/// When it cannot read its certificate, the admin API's token or the state file, listen, start its
+/// threads, or when two backends have one address or name.
 pub fn start(config: ProxyConfig, clock: Clock) -> Result<Running, StartError> {
     start_with(config, clock, Registry::standard())
 }
@@ -155,6 +168,13 @@ pub fn start_with(
 ) -> Result<Running, StartError> {
     let tls = config.tls.as_ref().map(|files| Tls::new(files, config.h2)).transpose()?;
     let gate = admin::Gate::new(&config)?;
+    let (state_file, kept) = match &config.state_file {
+        None => (None, Overlay::default()),
+        Some(path) => {
+            let (state_file, kept) = StateFile::open(path)?;
+            (Some(state_file), kept)
+        }
+    };
     let workers = config.workers.max(1);
     let listeners = listen(config.listen, workers).map_err(|source| StartError::Listen {
         what: "requests",
@@ -177,14 +197,10 @@ pub fn start_with(
     let control = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let log = Arc::new(Log::start().map_err(StartError::Thread)?);
     let access_log = open_access_log(&config, &log)?;
+    let outlets = Outlets { log, access_log, state_file };
     let handle = control.handle().clone();
-    let shared = Arc::new(Shared::new(&config, registry, tls, clock, handle, log, access_log));
-    for backend in &config.backends {
-        shared
-            .add(backend.id.clone(), backend.address, backend.weight)
-            .map_err(|refused| at_start(backend.address, &refused))?;
-    }
-    shared.list(&config);
+    let shared = Arc::new(Shared::new(&config, registry, tls, clock, handle, outlets));
+    shared.open(&config, kept).map_err(|(address, refused)| at_start(address, &refused))?;
     let mut running = Running { ready: ready.clone(), shared, threads: vec![] };
     let (alive, all_gone) = mpsc::channel(1);
     for (index, listener) in (0..).zip(listeners) {

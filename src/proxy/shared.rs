@@ -6,9 +6,9 @@
 //! and then performs them: nothing can be forgotten between a decision and its consequences.
 
 mod file;
+mod kept;
 mod operations;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +26,10 @@ use crate::events::Events;
 use crate::log::Log;
 use crate::metrics::Counters;
 use crate::names::Names;
+use crate::overlay::Overlay;
 use crate::prober;
 use crate::rules::{Board, Edge, Rules};
+use crate::state_file::StateFile;
 use crate::tls::Tls;
 use crate::upstream::Pools;
 use crate::waiting::{Mail, Waiting};
@@ -38,8 +40,6 @@ struct Place {
     generation: u32,
     address: SocketAddr,
     pin: u64,
-    /// The configuration file has it, in the version that was read last.
-    is_listed: bool,
 }
 
 struct State {
@@ -49,8 +49,8 @@ struct State {
     directory: Arc<Directory>,
     pools: Arc<Pools>,
     names: Names,
-    /// Where backends of the file were that an operator has removed: no reload brings them back.
-    withdrawn: BTreeSet<SocketAddr>,
+    /// What operators have said of backends. The rest of it is filled in when it is written.
+    overlay: Overlay,
     waiting: Waiting,
 }
 
@@ -100,6 +100,8 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     /// Where there is one.
     pub(crate) access_log: Option<AccessLog>,
+    /// Where operators' changes are kept, if they are. Taken before `changing`.
+    state_file: Option<Mutex<StateFile>>,
     pub(crate) directory: Arc<Directory>,
     /// One entry a worker, each written by its worker alone.
     pub(crate) counters: Vec<Arc<Counters>>,
@@ -120,6 +122,13 @@ pub(crate) struct Shared {
     control: Handle,
 }
 
+/// What a proxy writes to.
+pub(crate) struct Outlets {
+    pub(crate) log: Arc<Log>,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) state_file: Option<StateFile>,
+}
+
 impl Shared {
     pub(crate) fn new(
         config: &ProxyConfig,
@@ -127,17 +136,12 @@ impl Shared {
         tls: Option<Tls>,
         clock: Clock,
         control: Handle,
-        log: Arc<Log>,
-        access_log: Option<AccessLog>,
+        outlets: Outlets,
     ) -> Self {
         // The label is the simulator's too: one seed makes the same choices in both.
         let seed = config.seed.unwrap_or_else(system_seed);
         let rng = Rng::from_seed(seed).fork("balancer/0");
         let balancer = Balancer::new(config.settings.clone(), &rng);
-        let mut names = Names::default();
-        for id in config.backends.iter().filter_map(|backend| backend.id.as_deref()) {
-            names.reserve(id);
-        }
         let directory = Arc::<Directory>::default();
         let pools = Arc::new(Pools::new(config.workers.max(1) as usize));
         Self {
@@ -146,8 +150,8 @@ impl Shared {
                 places: vec![],
                 directory: Arc::clone(&directory),
                 pools: Arc::clone(&pools),
-                names,
-                withdrawn: BTreeSet::new(),
+                names: Names::default(),
+                overlay: Overlay::default(),
                 waiting: Waiting::default(),
             }),
             changing: Mutex::new(config.clone()),
@@ -155,8 +159,9 @@ impl Shared {
             clock,
             registry,
             events: Events::default(),
-            log,
-            access_log,
+            log: outlets.log,
+            access_log: outlets.access_log,
+            state_file: outlets.state_file.map(Mutex::new),
             directory,
             counters: (0..config.workers.max(1)).map(|_| Arc::default()).collect(),
             board: Board::new(Rules::new(&config.settings)),

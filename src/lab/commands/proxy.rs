@@ -17,6 +17,7 @@ pub(crate) fn proxy(args: &ProxyArgs) -> Result<Exit, Failure> {
     let file = args.config.display().to_string();
     let config = read(&args.config).map_err(|problems| Failure::problems(&problems))?;
     if args.check {
+        proxy::check(&config).map_err(|error| Failure::environment(format!("{file}: {error}")))?;
         say!("{file}: valid");
         return Ok(Exit::Good);
     }

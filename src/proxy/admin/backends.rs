@@ -1,6 +1,7 @@
 //! The routes of the backends. It must not know who may take them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +14,7 @@ use super::Api;
 use super::problem::{Body, Id, Problem};
 use super::view::Backend;
 use crate::operator::Change;
+use crate::shared::Shared;
 
 /// All backends, in the order in which they were added.
 #[utoipa::path(
@@ -74,6 +76,10 @@ const fn one() -> u32 {
             status = 409, description = "A backend with this address is in the pool.",
             body = Problem,
         ),
+        (
+            status = 500, description = "In force, but not kept over a restart (`state_file`).",
+            body = Problem,
+        ),
     ),
 )]
 pub(super) async fn add(
@@ -87,7 +93,8 @@ pub(super) async fn add(
     if address.port() == 0 {
         return Err(Problem::bad("port 0 cannot be connected to"));
     }
-    let backend = Backend::from(api.shared.add(None, address, new.weight)?);
+    let added = api.shared.operate(move |shared| shared.add(address, new.weight)).await??;
+    let backend = Backend::from(added);
     let place =
         HeaderValue::try_from(format!("/v1/backends/{}", backend.id)).expect("ids are URL-safe");
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(backend)))
@@ -120,6 +127,10 @@ pub(super) enum WantedState {
     responses(
         (status = 200, description = "The backend as it is now.", body = Backend),
         (status = 404, description = "There is no backend of this id.", body = Problem),
+        (
+            status = 500, description = "In force, but not kept over a restart (`state_file`).",
+            body = Problem,
+        ),
     ),
 )]
 pub(super) async fn change(
@@ -131,8 +142,12 @@ pub(super) async fn change(
         return Err(Problem::bad("nothing to change: give \"weight\" or \"state\""));
     }
     let drain = patch.state.map(|state| matches!(state, WantedState::Drain));
-    api.shared.change(&id, Change { weight: patch.weight, drain })?;
-    Ok(Json(api.shared.backend(&id)?.into()))
+    let change = Change { weight: patch.weight, drain };
+    let act = move |shared: &Arc<Shared>| {
+        shared.change(&id, change)?;
+        shared.backend(&id)
+    };
+    Ok(Json(api.shared.operate(act).await??.into()))
 }
 
 /// Remove it.
@@ -147,9 +162,13 @@ pub(super) async fn change(
     responses(
         (status = 204, description = "It is removed."),
         (status = 404, description = "There is no backend of this id.", body = Problem),
+        (
+            status = 500, description = "In force, but not kept over a restart (`state_file`).",
+            body = Problem,
+        ),
     ),
 )]
 pub(super) async fn remove(State(api): State<Api>, Id(id): Id) -> Result<StatusCode, Problem> {
-    api.shared.remove(&id)?;
+    api.shared.operate(move |shared| shared.remove(&id)).await??;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,5 +1,7 @@
 //! The routes of the configuration. It must not know its keys: they are declared where they are read.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use config::policy_keys;
@@ -8,6 +10,7 @@ use serde_json::Value;
 use super::Api;
 use super::problem::{Body, Problem};
 use super::view::{Config, ConfigPatch};
+use crate::shared::Shared;
 
 /// The configuration, in the keys of proxy.toml; what is off is null.
 #[utoipa::path(
@@ -29,7 +32,13 @@ pub(super) async fn show_config(State(api): State<Api>) -> Json<Config> {
     path = "/v1/config",
     operation_id = "changeConfig",
     request_body = ConfigPatch,
-    responses((status = 200, description = "The configuration as it is now.", body = Config)),
+    responses(
+        (status = 200, description = "The configuration as it is now.", body = Config),
+        (
+            status = 500, description = "In force, but not kept over a restart (`state_file`).",
+            body = Problem,
+        ),
+    ),
 )]
 pub(super) async fn change_config(
     State(api): State<Api>,
@@ -44,10 +53,9 @@ pub(super) async fn change_config(
             Problem::bad(format!("{key} cannot be changed while running: it needs a restart"))
         })?;
     }
-    let registry = &api.shared.registry;
-    let settings = api
-        .shared
-        .revise(|current| policy_keys::patch(current, &patch, registry))
-        .map_err(Problem::all)?;
+    let act = move |shared: &Arc<Shared>| {
+        shared.revise(|current| policy_keys::patch(current, &patch, &shared.registry))
+    };
+    let settings = api.shared.operate(act).await?.map_err(Problem::all)?;
     Ok(Json(Config::new(&api.about, &settings)))
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::operator::Refused;
+use crate::state_file::NotKept;
 
 /// How long a client may take for a body.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
@@ -72,6 +73,12 @@ impl From<Refused> for Problem {
             Refused::BadWeight(_) => StatusCode::BAD_REQUEST,
         };
         Self::new(status, refused.to_string())
+    }
+}
+
+impl From<NotKept> for Problem {
+    fn from(not_kept: NotKept) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, not_kept.to_string())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The configuration file against what runs: another version of it is put in force here, all of it or
 //! nothing. It must not know where the file is, nor how it is read.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use base::Time;
@@ -10,6 +9,7 @@ use policy::Command;
 use serde_json::Value;
 
 use super::{Shared, State};
+use crate::overlay::Word;
 use crate::reload::{self, Member, Plan, ReloadError};
 use crate::rules::Rules;
 use crate::tls::Tls;
@@ -18,8 +18,9 @@ impl State {
     fn members(&self) -> Vec<Member> {
         let statuses = self.balancer.pool().statuses();
         let member = |status: policy::BackendStatus<'_>| {
-            let place = self.place(status.id).expect("every backend was added with its address");
-            let (address, is_listed) = (place.address, place.is_listed);
+            let address =
+                self.address(status.id).expect("every backend was added with its address");
+            let is_listed = self.overlay.is_listed(address);
             Member { name: status.name.into(), address, is_listed }
         };
         statuses.map(member).collect()
@@ -30,37 +31,28 @@ impl State {
         let in_plan = "the plan was made of this pool, under the same lock";
         for name in &plan.remove {
             let id = self.find(name).expect(in_plan);
+            self.overlay.forget(self.address(id).expect(in_plan));
             self.balancer.handle_command(now, Command::Remove(id)).expect(in_plan);
         }
         for (name, weight) in &plan.weigh {
             let id = self.find(name).expect(in_plan);
             self.balancer.handle_command(now, Command::Weight(id, *weight)).expect(in_plan);
+            let address = self.address(id).expect(in_plan);
+            self.overlay.word(address).weight = None;
         }
         for id in file.backends.iter().filter_map(|backend| backend.id.as_deref()) {
             self.names.reserve(id);
         }
         for backend in &plan.add {
-            self.add(now, backend.id.clone(), backend.address, backend.weight).expect(in_plan);
+            let (id, address) = (backend.id.clone(), backend.address);
+            let (_, name) = self.add(now, id, address, backend.weight).expect(in_plan);
+            self.overlay.enter(address, &name, Word::default());
         }
-        self.list(file);
-    }
-
-    /// Notes which backends stand in the file.
-    pub(super) fn list(&mut self, file: &ProxyConfig) {
-        let listed: BTreeSet<_> = file.backends.iter().map(|backend| backend.address).collect();
-        for place in self.places.iter_mut().flatten() {
-            place.is_listed = listed.contains(&place.address);
-        }
-        self.withdrawn.retain(|address| listed.contains(address));
+        self.overlay.list(file);
     }
 }
 
 impl Shared {
-    /// Notes which backends stand in the file.
-    pub(crate) fn list(&self, file: &ProxyConfig) {
-        self.lock().list(file);
-    }
-
     /// Puts another version of the configuration file in force, and says what changed.
     ///
     /// # Errors
@@ -87,7 +79,7 @@ impl Shared {
                     &file.backends,
                     &new.backends,
                     &state.members(),
-                    &state.withdrawn,
+                    &state.overlay.withdrawn(),
                 )?;
                 // The settings first: backends that are new begin under them.
                 if let Some(settings) = settings {
@@ -105,10 +97,14 @@ impl Shared {
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
             tls.install(certificate);
         }
-        let what = plan.in_words(keys);
+        let mut what = plan.in_words(keys);
         *file = new;
+        drop(file);
         self.events.note(now, "reloaded", &what);
         self.log.line(format!("{now} - reloaded {what}"));
+        if let Err(error) = self.keep() {
+            what = format!("{what}; {error}");
+        }
         Ok(what)
     }
 }

@@ -49,7 +49,7 @@ impl State {
         name: Option<String>,
         address: SocketAddr,
         weight: u32,
-    ) -> Result<BackendId, Refused> {
+    ) -> Result<(BackendId, String), Refused> {
         let same = |status: &BackendStatus<'_>| self.address(status.id) == Some(address);
         if let Some(status) = self.balancer.pool().statuses().find(same) {
             return Err(Refused::AddressTaken(address, status.name.into()));
@@ -63,9 +63,8 @@ impl State {
         if self.places.len() <= slot {
             self.places.resize(slot + 1, None);
         }
-        self.places[slot] =
-            Some(Place { generation: id.generation, address, pin, is_listed: false });
-        Ok(id)
+        self.places[slot] = Some(Place { generation: id.generation, address, pin });
+        Ok((id, name))
     }
 }
 
@@ -84,19 +83,15 @@ impl Shared {
         Ok(state.view(&status))
     }
 
-    /// A new backend, by its name.
+    /// A new backend, by a name that is given to it.
     pub(crate) fn add(
         self: &Arc<Self>,
-        name: Option<String>,
         address: SocketAddr,
         weight: u32,
     ) -> Result<BackendView, Refused> {
         self.decide(|state, now| {
-            let id = state.add(now, name, address, weight)?;
-            // The file's word on this address is over-ruled until it stands in the pool again.
-            if state.withdrawn.remove(&address) {
-                state.places[id.slot as usize].as_mut().expect("just added").is_listed = true;
-            }
+            let (id, name) = state.add(now, None, address, weight)?;
+            state.overlay.add(address, &name, weight);
             let status = state.balancer.pool().status(id).expect("added a line above");
             Ok(state.view(&status))
         })
@@ -106,11 +101,9 @@ impl Shared {
     pub(crate) fn remove(self: &Arc<Self>, name: &str) -> Result<(), Refused> {
         self.decide(|state, now| {
             let id = state.find(name)?;
+            let address = state.address(id).expect("every backend was added with its address");
             state.balancer.handle_command(now, Command::Remove(id))?;
-            let listed = state.place(id).filter(|place| place.is_listed);
-            if let Some(address) = listed.map(|place| place.address) {
-                state.withdrawn.insert(address);
-            }
+            state.overlay.remove(address);
             Ok(())
         })
     }
@@ -127,6 +120,10 @@ impl Shared {
             for command in [weight, drain].into_iter().flatten() {
                 state.balancer.handle_command(now, command)?;
             }
+            let address = state.address(id).expect("every backend was added with its address");
+            let word = state.overlay.word(address);
+            word.weight = change.weight.or(word.weight);
+            word.draining = change.drain.unwrap_or(word.draining);
             Ok(())
         })
     }
