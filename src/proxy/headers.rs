@@ -58,6 +58,8 @@ pub(crate) struct Dress<'a> {
     pub(crate) chunked: bool,
     /// The sticky cookie, and what the client's says.
     pub(crate) cookie: Option<(&'a str, Option<u64>)>,
+    /// The client came by TLS, and shall give its cookie away by nothing else.
+    pub(crate) is_secret: bool,
     /// What the request was picked from, if its client wants to know.
     pub(crate) explanation: Option<&'a Explanation>,
     pub(crate) today: &'a Today,
@@ -82,7 +84,8 @@ pub(crate) fn to_client(exchange: &Exchange, dress: &Dress<'_>, out: &mut Vec<u8
         && pin != Some(leg.pin)
     {
         let value = format!("={:016x}; Path=/; HttpOnly; SameSite=Lax", leg.pin);
-        put_field(out, b"set-cookie", &[name.as_bytes(), value.as_bytes()]);
+        let secure: &[u8] = if dress.is_secret { b"; Secure" } else { b"" };
+        put_field(out, b"set-cookie", &[name.as_bytes(), value.as_bytes(), secure]);
     }
     if let Some(quota) = &leg.attempt.quota {
         put_quota(quota, out);

@@ -176,6 +176,7 @@ impl<'a> Request<'a> {
             to: Receiver { version: self.asked.version, keep_alive },
             chunked,
             cookie: rules.cookie.as_deref().map(|name| (name, self.asked.pin)),
+            is_secret: self.worker.shared.edge.tls,
             explanation: self.explanation.as_ref(),
             today: &self.worker.today,
         };

@@ -47,6 +47,18 @@ fn requests_are_served_inside_and_backends_learn_of_it() {
 }
 
 #[test]
+fn a_sticky_cookie_is_for_tls_alone() {
+    let backend = Backend::named("a");
+    let certificate = Certificate::new();
+    let registry = Registry::standard();
+    let lab = Lab::start_with("sticky", &certificate.table(), &[backend.address], registry);
+    let mut secret = certificate.connect(lab.listen, &[]).expect("a handshake");
+    secret.write_all(LAST.as_bytes()).expect("open");
+    let text = rest(&mut secret);
+    assert!(text.contains("; Path=/; HttpOnly; SameSite=Lax; Secure\r\n"), "{text}");
+}
+
+#[test]
 fn large_bodies_pass_both_ways() {
     const BYTES: usize = 3 << 20;
     let backend = Backend::start(|request, stream| {
