@@ -196,7 +196,7 @@ fn shares_at_the_recovered(
 
 /// Until when a strategy promises, by its parameters, to use a backend again that is as good as the
 /// others.
-fn promised(choice: &Choice) -> Duration {
+fn promised(choice: &Choice, trouble: Trouble) -> Duration {
     let seconds = |name| match choice.parameters().get(name) {
         Some(&ParameterValue::Duration(duration)) => duration.as_secs_f64(),
         other => panic!("{name} is {other:?}"),
@@ -204,8 +204,13 @@ fn promised(choice: &Choice) -> Duration {
     // What had begun to be served slowly must end, whatever the strategy.
     let any = 5.0;
     Duration::from_secs_f64(match choice.name() {
-        // The penalty fades to the few milliseconds that the others take.
-        "peak_ewma" => any + seconds("decay") * (seconds("penalty") / 0.010).ln(),
+        // To the ten milliseconds that the others take: failures fade by their square, and so twice
+        // as fast as a latency of seconds; who was drained begins anew.
+        "peak_ewma" => match trouble {
+            Trouble::FailsFast => any + seconds("decay") / 2.0 * (seconds("penalty") / 0.010).ln(),
+            Trouble::Slow => any + seconds("decay") * (5.0_f64 / 0.010).ln(),
+            Trouble::Drained => any,
+        },
         // The longest aversion, and the age of the oldest answer in use.
         "prequal" => any + 33.0 * seconds("max_age"),
         _ => any,
@@ -220,9 +225,9 @@ fn who_recovers_gets_at_least_half_a_fair_share() {
 
     for strategy in strategies() {
         let settings = plain(strategy);
-        let promised = promised(&settings.strategy);
         for &tells in all_tells(strategy) {
             for trouble in [Trouble::FailsFast, Trouble::Slow, Trouble::Drained] {
+                let promised = promised(&settings.strategy, trouble);
                 let shares = shares_at_the_recovered(&settings, tells, trouble, promised);
                 assert!(shares >= 0.5, "{strategy} {tells:?} {trouble:?}: {shares}");
             }
