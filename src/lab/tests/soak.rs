@@ -1,5 +1,5 @@
 //! Operations under load: backends drained, weighted anew, added and removed, the strategy changed,
-//! while requests go on. With one attempt a request, not one may fail. The minute is for `make soak`.
+//! the file read again, while requests go on. With one attempt a request, not one may fail. The minute is for `make soak`.
 
 mod support;
 #[path = "../../proxy/tests/support/wire.rs"]
@@ -25,28 +25,69 @@ fn call(admin: SocketAddr, method: &str, path: &str, body: &str) -> Message {
     answer
 }
 
-/// One operation of each kind in turn; `added` is the id of the backend that comes and goes.
-fn operate(step: usize, admin: SocketAddr, spare: SocketAddr, added: &mut Option<String>) {
-    let patch = |path: &str, body: &str| drop(call(admin, "PATCH", path, body));
-    match step % 8 {
-        0 => patch("/v1/backends/b1", r#"{"state":"drain"}"#),
-        1 => patch("/v1/backends/b2", &format!("{{\"weight\":{}}}", 1 + step % 7)),
-        2 => patch("/v1/backends/b1", r#"{"state":"ready"}"#),
-        3 => patch("/v1/config", r#"{"strategy":"least_request"}"#),
-        4 => {
-            let body = serde_json::json!({ "address": spare }).to_string();
-            let answer = call(admin, "POST", "/v1/backends", &body);
-            let backend: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
-            *added = backend["id"].as_str().map(str::to_owned);
-        }
-        5 => patch("/v1/backends/b3", r#"{"state":"drain"}"#),
-        6 => patch("/v1/backends/b3", r#"{"state":"ready"}"#),
-        _ => {
-            let id = added.take().expect("added three steps before");
-            drop(call(admin, "DELETE", &format!("/v1/backends/{id}"), ""));
-            patch("/v1/config", r#"{"strategy":"round_robin"}"#);
+fn backends(admin: SocketAddr) -> Vec<serde_json::Value> {
+    let list = call(admin, "GET", "/v1/backends", "");
+    serde_json::from_slice(&list.body).expect("a list")
+}
+
+/// What an operator does, and does it to.
+struct Operator<'a> {
+    bench: &'a Bench,
+    proxy: &'a support::Running,
+    admin: SocketAddr,
+    listed: &'a [SocketAddr],
+    spare: SocketAddr,
+    /// The id of the backend that comes and goes.
+    added: Option<String>,
+}
+
+impl Operator<'_> {
+    /// One operation of each kind in turn.
+    fn operate(&mut self, step: usize) {
+        let admin = self.admin;
+        let patch = |path: &str, body: &str| drop(call(admin, "PATCH", path, body));
+        match step % 9 {
+            0 => patch("/v1/backends/b1", r#"{"state":"drain"}"#),
+            1 => patch("/v1/backends/b2", &format!("{{\"weight\":{}}}", 1 + step % 7)),
+            2 => patch("/v1/backends/b1", r#"{"state":"ready"}"#),
+            3 => patch("/v1/config", r#"{"strategy":"least_request"}"#),
+            4 => {
+                let body = serde_json::json!({ "address": self.spare }).to_string();
+                let answer = call(admin, "POST", "/v1/backends", &body);
+                let backend: serde_json::Value =
+                    serde_json::from_slice(&answer.body).expect("JSON");
+                self.added = backend["id"].as_str().map(str::to_owned);
+            }
+            5 => patch("/v1/backends/b3", r#"{"state":"drain"}"#),
+            6 => patch("/v1/backends/b3", r#"{"state":"ready"}"#),
+            7 => self.reload(2 + step / 9 % 2),
+            _ => {
+                let id = self.added.take().expect("added some steps before");
+                drop(call(admin, "DELETE", &format!("/v1/backends/{id}"), ""));
+                patch("/v1/config", r#"{"strategy":"round_robin"}"#);
+            }
         }
     }
+
+    /// Another weight of the third backend by the file.
+    fn reload(&self, weight: usize) {
+        self.bench.file("proxy.toml", &proxy_toml(self.listed, weight));
+        self.proxy.signal("HUP");
+        eventually("the file is in force", || {
+            backends(self.admin).iter().any(|b| b["id"] == "b3" && b["weight"] == weight)
+        });
+    }
+}
+
+fn proxy_toml(listed: &[SocketAddr], weight: usize) -> String {
+    let mut text = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = 2\n\
+                    strategy = \"round_robin\"\n"
+        .to_owned();
+    for (index, address) in listed.iter().enumerate() {
+        let weight = if index == 2 { weight } else { 1 };
+        text += &format!("[[backends]]\naddress = \"{address}\"\nweight = {weight}\n");
+    }
+    text
 }
 
 /// Asks until told to stop; every answer must be 200.
@@ -63,28 +104,30 @@ fn ask(listen: SocketAddr, stopped: &AtomicBool, answers: &AtomicU64) {
 }
 
 fn operate_under_load(lasts: Duration, every: Duration) {
-    let backends: Vec<Backend> = (0..4).map(|_| Backend::named("served")).collect();
+    let servers: Vec<Backend> = (0..4).map(|_| Backend::named("served")).collect();
+    let addresses: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
     let bench = Bench::new();
-    let mut text = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = 2\n\
-                    strategy = \"round_robin\"\n"
-        .to_owned();
-    for backend in &backends[..3] {
-        text += &format!("[[backends]]\naddress = \"{}\"\n", backend.address);
-    }
-    bench.file("proxy.toml", &text);
+    bench.file("proxy.toml", &proxy_toml(&addresses[..3], 1));
     let mut command = bench.lab();
     command.args(["proxy", "--config", "proxy.toml"]);
     let (proxy, ready): (_, proxy::Ready) = support::served(command);
     let (listen, admin) = (ready.listen, ready.admin.expect("asked for"));
+    let mut operator = Operator {
+        bench: &bench,
+        proxy: &proxy,
+        admin,
+        listed: &addresses[..3],
+        spare: addresses[3],
+        added: None,
+    };
 
     let (stopped, answers) = (AtomicBool::new(false), AtomicU64::new(0));
     let (mut steps, began) = (0, Instant::now());
     thread::scope(|scope| {
         let asking: Vec<_> =
             (0..CLIENTS).map(|_| scope.spawn(|| ask(listen, &stopped, &answers))).collect();
-        let mut added = None;
         while began.elapsed() < lasts && !asking.iter().any(|client| client.is_finished()) {
-            operate(steps, admin, backends[3].address, &mut added);
+            operator.operate(steps);
             steps += 1;
             // The pace of the operations.
             thread::sleep(every);
@@ -95,9 +138,7 @@ fn operate_under_load(lasts: Duration, every: Duration) {
     println!("{answered} requests, {steps} operations in {:?}, none failed", began.elapsed());
     assert!(answered as usize > steps && steps > 8, "{answered} requests, {steps} operations");
     eventually("every attempt has ended", || {
-        let list = call(admin, "GET", "/v1/backends", "");
-        let list: serde_json::Value = serde_json::from_slice(&list.body).expect("JSON");
-        list.as_array().expect("a list").iter().all(|backend| backend["in_flight"] == 0)
+        backends(admin).iter().all(|backend| backend["in_flight"] == 0)
     });
     proxy.signal("TERM");
     let done = proxy.wait();
