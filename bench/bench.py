@@ -253,8 +253,10 @@ def sections(folder, rounds, seconds):
          lambda: proxies_compared(folder, rounds, seconds)),
         ("What a feature costs", "The same load, lab's proxy with one policy at a time. Metrics"
          " are always counted.", lambda: features_compared(folder, rounds, seconds)),
-        ("Picking a backend", "Time of one request and its end through the balancer, in one"
-         " thread, without a proxy, in ns.", lambda: picks(folder)),
+        ("Picking a backend", "Time of one request, its head and its end through the balancer, in"
+         " one thread, without a proxy, in ns; then how much more that is than with `random`, whose"
+         " pick is one draw: the pick alone. Prequal's has its three probes a request in it.",
+         lambda: picks(folder)),
         ("Memory of idle connections", "Resident memory.", lambda: idle_memory(folder)),
         ("Load generator", "Against one nginx `return 200` on the other core.",
          lambda: generators_compared(folder, rounds, seconds)),

@@ -1,5 +1,6 @@
 //! What one pick costs, its attempt's head and end included, and the load probes that go with it:
-//! every strategy over 10, 100 and 1,000 backends, with as many requests in flight as backends.
+//! every strategy over 10, 100 and 1,000 backends, with as many requests in flight as backends;
+//! then how much more that is than with the plainest strategy, which is the pick's own part.
 //! It must not judge: the figures belong in reports/benchmarks.md, with the machine's description.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -73,45 +74,54 @@ impl Bench {
     }
 }
 
+/// Backends of the columns.
+const SIZES: [usize; 3] = [10, 100, 1_000];
+
+/// A strategy whose pick is one draw: what is beyond its figure is the pick of the others.
+const PLAIN: &str = "random";
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
 fn main() {
-    println!("{:<18} {:>9} {:>9} {:>9}   ns a request, median of {ROUNDS}", "", 10, 100, 1_000);
     let registry = Registry::standard();
     // Rounds in turns: what disturbs the machine for a while disturbs all alike.
-    let mut figures: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
-    let mut benches: Vec<(usize, usize, Bench)> = Vec::new();
-    // `cargo bench -p policy -- p2c prequal`: these alone.
+    let mut figures: BTreeMap<(&str, usize), Vec<f64>> = BTreeMap::new();
+    let mut benches: Vec<(&str, usize, Bench)> = Vec::new();
+    // `cargo bench -p policy -- p2c prequal`: these alone, beside the plain one.
     let named: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let wanted = |name: &str| named.is_empty() || named.iter().any(|other| other == name);
-    for (place, entry) in registry.entries().iter().enumerate().filter(|(_, e)| wanted(e.name)) {
-        for backends in [10, 100, 1_000] {
+    let wanted =
+        |name: &str| named.is_empty() || name == PLAIN || named.iter().any(|other| other == name);
+    for entry in registry.entries().iter().filter(|entry| wanted(entry.name)) {
+        for backends in SIZES {
             let choice = entry.choose(&BTreeMap::new()).expect("defaults are valid");
-            benches.push((place, backends, Bench::new(Settings::plain(choice), backends)));
+            benches.push((entry.name, backends, Bench::new(Settings::plain(choice), backends)));
         }
     }
     let clock = Clock::start();
     for _ in 0..ROUNDS {
-        for (place, backends, bench) in &mut benches {
+        for (name, backends, bench) in &mut benches {
             let began = clock.now();
             for _ in 0..REQUESTS {
                 bench.end();
                 bench.begin();
             }
             let took = clock.now().since(began).as_nanos() as f64 / REQUESTS as f64;
-            figures.entry((*place, *backends)).or_default().push(took);
+            figures.entry((*name, *backends)).or_default().push(took);
         }
     }
-    for (place, entry) in registry.entries().iter().enumerate().filter(|(_, e)| wanted(e.name)) {
-        let figure = |backends| {
-            let mut rounds = figures[&(place, backends)].clone();
-            rounds.sort_by(f64::total_cmp);
-            rounds[ROUNDS / 2]
-        };
-        println!(
-            "{:<18} {:>9.0} {:>9.0} {:>9.0}",
-            entry.name,
-            figure(10),
-            figure(100),
-            figure(1_000)
-        );
+    println!("| strategy | 10 backends | 100 | 1,000 | the pick alone: 10 | 100 | 1,000 |");
+    println!("|---|---|---|---|---|---|---|");
+    for entry in registry.entries().iter().filter(|entry| wanted(entry.name)) {
+        let whole = SIZES.map(|size| median(figures[&(entry.name, size)].clone()));
+        let alone = SIZES.map(|size| {
+            let pairs = figures[&(entry.name, size)].iter().zip(&figures[&(PLAIN, size)]);
+            median(pairs.map(|(one, plain)| one - plain).collect())
+        });
+        let cells: Vec<String> =
+            whole.iter().chain(&alone).map(|figure| format!("{figure:.0}")).collect();
+        println!("| {} | {} |", entry.name, cells.join(" | "));
     }
 }
