@@ -13,7 +13,7 @@ use record::expect::{Limit, Metric, Span};
 use workload::{Fault, KeyShape, LoadShape, Network, Pattern, Phase};
 
 use crate::faults::read_faults;
-use crate::keys::{EXPECTATIONS, PHASES, SCENARIO};
+use crate::keys::{BACKENDS_OF_BALANCERS, EXPECTATIONS, PHASES, SCENARIO};
 use crate::model::{BackendSpec, Engine, Generator, LoadSpec, ProxySpec, SubjectKind};
 
 /// What stands outside of every variant.
@@ -69,8 +69,9 @@ pub(crate) fn decode(
     let r = Reader::new(context, &document.root, ROOT, &SCENARIO);
     let head = read_head(&r);
     let engine = head.as_ref().map(|head| head.engine);
-    let proxy = r.table("proxy").and_then(|r| read_proxy(&r, registry));
     let backends = read_backends(&r, files);
+    let count = backends.as_ref().map_or(0, |(_, backends)| backends.len());
+    let proxy = r.table("proxy").and_then(|r| read_proxy(&r, registry, engine, count));
     let network = r.table_or_empty("network").and_then(|r| read_network(&r, engine));
     let load = r.table("load").and_then(|r| read_load(&r));
     let shape = load.as_ref().map(|load| &load.shape);
@@ -114,18 +115,41 @@ fn is_not_yet(r: &Reader<'_>, key: &str, later: &[&str], now: &str) -> bool {
     true
 }
 
-fn read_proxy(r: &Reader<'_>, registry: &Registry) -> Option<ProxySpec> {
+/// `backends` is how many each balancer looks after.
+fn read_proxy(
+    r: &Reader<'_>,
+    registry: &Registry,
+    engine: Option<Engine>,
+    backends: usize,
+) -> Option<ProxySpec> {
     let later = ["nginx", "haproxy", "envoy", "url"];
     let kind = if is_not_yet(r, "kind", &later, "lab and direct") { None } else { r.text("kind") };
     let workers = r.whole_u32("workers");
-    let balancers = r.whole("balancers");
+    let balancers = read_balancers(r, engine, backends);
     let settings = policy_keys::read(r, registry);
-    balancers?;
     Some(ProxySpec {
         kind: if kind? == "direct" { SubjectKind::Direct } else { SubjectKind::Lab },
         workers: workers?,
+        balancers: balancers?,
         settings: settings?,
     })
+}
+
+fn read_balancers(r: &Reader<'_>, engine: Option<Engine>, backends: usize) -> Option<u32> {
+    let balancers = r.whole_u32("balancers")?;
+    if engine == Some(Engine::Live) && balancers > 1 {
+        let message = "works in the simulator only: write engine = \"sim\", or balancers = 1";
+        r.problem("balancers", format!("proxy.balancers = {balancers} {message}"));
+    }
+    if backends.saturating_mul(balancers as usize) > BACKENDS_OF_BALANCERS {
+        let most = BACKENDS_OF_BALANCERS / backends.max(1);
+        let message = format!(
+            "{balancers} balancers of {backends} backends each are too many to keep: write at \
+             most {most}"
+        );
+        r.problem("balancers", message);
+    }
+    Some(balancers)
 }
 
 /// The groups as written, and the backends counted out.

@@ -24,6 +24,13 @@ pub const FAULTS: usize = 10_000;
 /// How many expectations a scenario may have.
 pub const EXPECTATIONS: usize = 1_000;
 
+/// How many balancers there may be side by side.
+pub const BALANCERS: usize = 10_000;
+
+/// How many backends all balancers of a variant may look after together: each keeps some hundred
+/// bytes of each.
+pub const BACKENDS_OF_BALANCERS: usize = 1_000_000;
+
 /// The tables that `[vary]` may change; the other keys belong to the whole scenario.
 pub const VARIABLE: [&str; 6] = ["proxy", "backends", "network", "load", "faults", "expect"];
 
@@ -149,9 +156,10 @@ static PROXY: Schema = Schema {
             WORKERS_KEY,
             Key {
                 name: "balancers",
-                kind: Kind::Whole { min: 1, max: 1 },
+                kind: Kind::Whole { min: 1, max: BALANCERS as u64 },
                 presence: Presence::Default("1"),
-                summary: "Balancers side by side; this version plays one.",
+                summary: "Balancers side by side, in the simulator only: each with its own view, \
+                          probes and connections; a request comes to any of them.",
             },
         ],
         POLICY_KEYS,

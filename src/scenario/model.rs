@@ -50,6 +50,8 @@ pub struct ProxySpec {
     pub kind: SubjectKind,
     /// Worker threads of it.
     pub workers: u32,
+    /// How many of them side by side; simulator only, but for one.
+    pub balancers: u32,
     /// How it decides.
     pub settings: policy::Settings,
 }

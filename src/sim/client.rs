@@ -14,6 +14,8 @@ use workload::{Arrival, Arrivals, Keys};
 #[derive(Debug)]
 pub(crate) struct Open {
     arrival: Arrival,
+    /// Which balancer it came to.
+    pub(crate) balancer: u32,
     /// Its attempts under way; none while it waits inside the subject.
     pub(crate) legs: Legs,
 }
@@ -118,9 +120,14 @@ impl Client {
     }
 
     /// A request arrives; its key, and when its client will have lost patience.
-    pub(crate) fn begin(&mut self, arrival: Arrival, recorder: &mut Recorder) -> (Key, Time) {
+    pub(crate) fn begin(
+        &mut self,
+        arrival: Arrival,
+        balancer: u32,
+        recorder: &mut Recorder,
+    ) -> (Key, Time) {
         recorder.begin(arrival.at);
-        let key = self.open.insert(Open { arrival, legs: Legs::default() });
+        let key = self.open.insert(Open { arrival, balancer, legs: Legs::default() });
         (key, arrival.at + self.timeout)
     }
 

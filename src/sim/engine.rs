@@ -13,6 +13,7 @@ use workload::{Arrival, FaultPlan, WorkId};
 
 use crate::agenda::{Agenda, Lane};
 use crate::client::Client;
+use crate::connections::Kept;
 use crate::server::{Connection, Server};
 use crate::subject::{Order, Step, Subject};
 
@@ -64,6 +65,8 @@ struct Leg {
 /// A probe under way.
 #[derive(Debug)]
 struct Check {
+    /// Who asks.
+    balancer: u32,
     probe: Probe,
     began: Time,
 }
@@ -89,8 +92,8 @@ enum Event {
     AnswerBy(Key),
     /// A backend may have an answer.
     Backend(u32),
-    /// The balancer wanted to be called.
-    Subject,
+    /// This balancer wanted to be called.
+    Balancer(u32),
     /// A fault begins or ends; index into the plan.
     Fault(usize),
     /// A window ends, or before the first the warm-up.
@@ -128,12 +131,15 @@ struct Engine<'a> {
     client: Client,
     subject: Subject,
     servers: Vec<Server>,
+    kept: Kept,
     legs: Slab<Leg>,
     /// Attempts whose request was answered by another one: the subject is about to break them off.
     losers: Vec<Key>,
     checks: Slab<Check>,
     /// The subject has asked for the load of a backend, so all of them watch theirs.
     load_watched: bool,
+    /// What the balancers have told, noted or not.
+    events_told: u64,
     /// The last arrival has come.
     arrived: bool,
     /// Boundaries that have not come.
@@ -154,25 +160,30 @@ impl<'a> Engine<'a> {
             client: Client::new(&variant.load, &variant.proxy.settings, &rng),
             subject: Subject::new(&variant.proxy, &variant.backends, &rng),
             servers: variant.backends.iter().map(|b| Server::new(b.model.clone())).collect(),
+            kept: Kept::new(variant.backends.len(), variant.proxy.balancers as usize),
             legs: Slab::new(),
             losers: Vec::new(),
             checks: Slab::new(),
             load_watched: false,
+            events_told: 0,
             arrived: false,
             boundaries_left: 0,
         }
     }
 
-    /// Fills the pool, has the first probes answered at once, and sets everything going.
+    /// Fills the pools, has the first probes answered at once, and sets everything going.
     fn begin(&mut self) {
-        while let Some(output) = self.subject.poll_output() {
-            // What the balancer says of this is no part of the run: live it happens before it.
-            if let Output::Build(work) = output {
-                self.subject.built(Time::ZERO, work.run());
-            } else if let Output::Probe(probe) = output {
-                let found = self.connecting_finds(&probe);
-                let found = found.unwrap_or_else(|| self.asking_finds(&probe).1);
-                self.subject.probed(Time::ZERO, probe.id, found.result(Duration::ZERO));
+        for balancer in 0..self.subject.balancers() {
+            while let Some(output) = self.subject.poll_output(balancer) {
+                // What a balancer says of this is no part of the run: live it happens before it.
+                if let Output::Build(work) = output {
+                    self.subject.built(Time::ZERO, balancer, work.run());
+                } else if let Output::Probe(probe) = output {
+                    let found = self.connecting_finds(&probe);
+                    let found = found.unwrap_or_else(|| self.asking_finds(&probe).1);
+                    let result = found.result(Duration::ZERO);
+                    self.subject.probed(Time::ZERO, balancer, probe.id, result);
+                }
             }
         }
         let shape = &self.trial.variant.load.shape;
@@ -205,6 +216,7 @@ impl<'a> Engine<'a> {
         }
         // The last of all samples: by then every request has ended.
         self.sample();
+        self.report_left_out();
         Ok(())
     }
 
@@ -219,7 +231,7 @@ impl<'a> Engine<'a> {
                     self.settle_server(backend);
                 }
             }
-            Event::Subject => self.subject.timeout(self.now),
+            Event::Balancer(balancer) => self.subject.timeout(self.now, balancer),
             Event::Fault(index) => self.fault(index),
             Event::Boundary(index) => self.boundary(index),
             Event::Knock(leg) => self.knock(leg),
@@ -246,26 +258,34 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Does what the balancer has put out, and calls it again when it wants.
+    /// Does what the balancers that were spoken to have put out, and calls them again when they
+    /// want.
     fn settle_subject(&mut self) {
-        while let Some(output) = self.subject.poll_output() {
-            match output {
-                Output::Send(attempt) => {
-                    let request = Client::key(attempt.request);
-                    self.proceed(request, Step::Send(attempt.into()), None);
-                }
-                Output::Reject(request, why) => {
-                    self.proceed(Client::key(request), Step::rejected(why), None);
-                }
-                Output::Abort(attempt) => self.abort(attempt),
-                Output::Build(work) => self.subject.built(self.now, work.run()),
-                Output::Probe(probe) => self.probe(probe),
-                Output::Event(event) => self.report(event),
+        while let Some(balancer) = self.subject.next_touched() {
+            while let Some(output) = self.subject.poll_output(balancer) {
+                self.perform(balancer, output);
+            }
+            if let Some(at) = self.subject.arm(balancer) {
+                self.agenda.push(at, Event::Balancer(balancer));
             }
         }
-        assert!(self.losers.is_empty(), "the balancer breaks off what it has decided against");
-        if let Some(at) = self.subject.arm() {
-            self.agenda.push(at, Event::Subject);
+        assert!(self.losers.is_empty(), "a balancer breaks off what it has decided against");
+    }
+
+    fn perform(&mut self, balancer: u32, output: Output) {
+        match output {
+            Output::Send(attempt) => {
+                let request = Client::key(attempt.request);
+                let order = Order::new(balancer, attempt);
+                self.proceed(request, Step::Send(order), None);
+            }
+            Output::Reject(request, why) => {
+                self.proceed(Client::key(request), Step::rejected(why), None);
+            }
+            Output::Abort(attempt) => self.abort(attempt),
+            Output::Build(work) => self.subject.built(self.now, balancer, work.run()),
+            Output::Probe(probe) => self.probe(balancer, probe),
+            Output::Event(event) => self.report(balancer, event),
         }
     }
 

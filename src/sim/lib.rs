@@ -10,7 +10,9 @@
 //! time 0 would else reject what arrives first.
 
 mod agenda;
+mod balancers;
 mod client;
+mod connections;
 mod engine;
 mod server;
 mod subject;

@@ -1,16 +1,14 @@
-//! A backend as the network sees it: its behaviour, the connections kept to it, its counters.
+//! A backend as the network sees it: its behaviour, the connections to it, its counters.
 //! It must not know who sends to it.
 
 use base::Time;
 use record::BackendSample;
 use workload::{Admission, Answer, BackendModel, Behaviour, FaultChange, FaultKind, Gate, WorkId};
 
-/// One backend and the connections to it.
+/// One backend.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) behaviour: Behaviour,
-    /// Connections kept open for the next attempt.
-    idle: u32,
     /// Crashes so far: a connection of an earlier life is reset.
     life: u32,
     /// The agenda's entry for the next answer that counts; others are leftovers.
@@ -30,7 +28,6 @@ impl Server {
     pub(crate) const fn new(model: BackendModel) -> Self {
         Self {
             behaviour: Behaviour::new(model),
-            idle: 0,
             life: 0,
             wake: Time::MAX,
             requests: 0,
@@ -39,22 +36,19 @@ impl Server {
         }
     }
 
-    /// A kept connection, if there is one.
-    pub(crate) fn reuse(&mut self) -> Option<Connection> {
-        self.idle = self.idle.checked_sub(1)?;
-        Some(Connection { life: self.life })
+    /// A connection of its present life, which somebody has kept.
+    pub(crate) const fn connection(&self) -> Connection {
+        Connection { life: self.life }
     }
 
     /// A new connection, unless it is refused.
     pub(crate) fn accept(&self) -> Option<Connection> {
-        (self.behaviour.gate() == Gate::Open).then_some(Connection { life: self.life })
+        (self.behaviour.gate() == Gate::Open).then(|| self.connection())
     }
 
-    /// Keeps a connection whose exchange is over, unless a crash has reset it.
-    pub(crate) const fn keep(&mut self, connection: Connection) {
-        if connection.life == self.life {
-            self.idle += 1;
-        }
+    /// Whether no crash has reset this connection.
+    pub(crate) const fn holds(&self, connection: Connection) -> bool {
+        connection.life == self.life
     }
 
     /// A request comes in over a connection; whether it is inside now. If not, the connection is
@@ -66,7 +60,7 @@ impl Server {
         work: WorkId,
         luck: u64,
     ) -> bool {
-        if connection.life != self.life {
+        if !self.holds(connection) {
             return false;
         }
         self.requests += 1;
@@ -89,12 +83,13 @@ impl Server {
         Some(answer)
     }
 
-    pub(crate) fn fault(&mut self, now: Time, change: &FaultChange) {
+    /// A fault begins or ends; whether all connections to it are reset.
+    #[must_use]
+    pub(crate) fn fault(&mut self, now: Time, change: &FaultChange) -> bool {
         self.behaviour.handle_fault(now, change);
-        if change.begins && change.kind == FaultKind::Crash {
-            self.life += 1;
-            self.idle = 0;
-        }
+        let crashes = change.begins && change.kind == FaultKind::Crash;
+        self.life += u32::from(crashes);
+        crashes
     }
 
     /// When to look for answers, if the agenda does not know it yet.

@@ -1,17 +1,16 @@
 //! What stands between clients and backends: the balancer, or nothing. It must not decide: it
 //! translates, as the proxy's `forward` does on sockets.
 
-use base::{AttemptId, FailureKind, Outcome, RequestId, RequestMeta, Rng, Sent, Time};
-use policy::{
-    Attempt, Balancer, Command, End, Head, Next, Output, ProbeResult, Reject, State, Verdict,
-};
+use base::{AttemptId, FailureKind, Outcome, ProbeId, RequestId, RequestMeta, Rng, Sent, Time};
+use policy::{Attempt, Built, End, Head, Next, Output, ProbeResult, Reject, State, Verdict};
 use scenario::{BackendSpec, ProxySpec, SubjectKind};
 
-/// The subject of a trial. A backend's slot in the pool is its index in the trial: the pool is
-/// filled once, in that order.
+use crate::balancers::Balancers;
+
+/// The subject of a trial.
 pub(crate) enum Subject {
-    /// The lab's balancer, and the agenda's entry for its next timeout that counts.
-    Lab { balancer: Box<Balancer>, wake: Time },
+    /// The lab's balancers.
+    Lab(Balancers),
     /// Nothing: clients go round the backends themselves.
     Direct { next: u32, backends: u32 },
 }
@@ -21,6 +20,8 @@ pub(crate) enum Subject {
 pub(crate) struct Order {
     /// None when there is no balancer to report to.
     id: Option<AttemptId>,
+    /// Whose it is, to whom everything about it is reported; 0 when there is none.
+    pub(crate) balancer: u32,
     /// Index of the backend.
     pub(crate) backend: u32,
     /// 1 for the first attempt of its request.
@@ -42,21 +43,20 @@ pub(crate) enum Step {
 }
 
 impl Order {
-    /// Whether this is the attempt of this name.
-    pub(crate) fn is(&self, attempt: AttemptId) -> bool {
-        self.id == Some(attempt)
-    }
-}
-
-impl From<Attempt> for Order {
-    fn from(attempt: Attempt) -> Self {
+    pub(crate) fn new(balancer: u32, attempt: Attempt) -> Self {
         Self {
             id: Some(attempt.id),
+            balancer,
             backend: attempt.backend.slot,
             number: attempt.number,
             connect_by: attempt.connect_by,
             answer_by: attempt.head_by.min(attempt.body_by),
         }
+    }
+
+    /// Whether this is the attempt of this name.
+    pub(crate) fn is(&self, attempt: AttemptId) -> bool {
+        self.id == Some(attempt)
     }
 }
 
@@ -73,26 +73,33 @@ impl Step {
 
 impl Subject {
     pub(crate) fn new(proxy: &ProxySpec, backends: &[BackendSpec], rng: &Rng) -> Self {
-        if proxy.kind == SubjectKind::Direct {
-            return Self::Direct { next: 0, backends: backends.len() as u32 };
+        match proxy.kind {
+            SubjectKind::Direct => Self::Direct { next: 0, backends: backends.len() as u32 },
+            SubjectKind::Lab => Self::Lab(Balancers::new(proxy, backends, rng)),
         }
-        let mut balancer = Balancer::new(proxy.settings.clone(), &rng.fork("balancer/0"));
-        for (index, BackendSpec { name, weight, .. }) in backends.iter().enumerate() {
-            let command = Command::Add { name: name.clone(), weight: *weight };
-            let id = balancer
-                .handle_command(Time::ZERO, command)
-                .expect("a scenario's names are unique and its weights valid")
-                .expect("an added backend has an id");
-            assert_eq!(id.slot as usize, index, "a fresh pool fills its slots in order");
-        }
-        Self::Lab { balancer: Box::new(balancer), wake: Time::MAX }
     }
 
-    /// A request arrives.
-    pub(crate) fn request(&mut self, now: Time, meta: RequestMeta) -> Step {
+    /// How many balancers there are.
+    pub(crate) const fn balancers(&self) -> u32 {
         match self {
-            Self::Lab { balancer, .. } => match balancer.handle_request(now, meta) {
-                Verdict::Send(attempt) => Step::Send(attempt.into()),
+            Self::Lab(balancers) => balancers.len() as u32,
+            Self::Direct { .. } => 0,
+        }
+    }
+
+    /// Which balancer the next request comes to.
+    pub(crate) fn next_balancer(&mut self) -> u32 {
+        match self {
+            Self::Lab(balancers) => balancers.draw(),
+            Self::Direct { .. } => 0,
+        }
+    }
+
+    /// A request arrives at a balancer.
+    pub(crate) fn request(&mut self, now: Time, balancer: u32, meta: RequestMeta) -> Step {
+        match self {
+            Self::Lab(balancers) => match balancers.turn_to(balancer).handle_request(now, meta) {
+                Verdict::Send(attempt) => Step::Send(Order::new(balancer, attempt)),
                 Verdict::Wait(_) => Step::Wait,
                 Verdict::Reject(why) => Step::rejected(why),
             },
@@ -101,6 +108,7 @@ impl Subject {
                 *next = (backend + 1) % *backends;
                 Step::Send(Order {
                     id: None,
+                    balancer,
                     backend,
                     number: 1,
                     connect_by: Time::MAX,
@@ -113,14 +121,12 @@ impl Subject {
     /// An attempt is answered.
     pub(crate) fn answered(&mut self, now: Time, order: &Order, status: u16) -> Step {
         let answer = Step::answer(status);
-        let (Self::Lab { balancer, .. }, Some(id)) = (self, order.id) else { return answer };
+        let (Self::Lab(balancers), Some(id)) = (self, order.id) else { return answer };
+        let balancer = balancers.turn_to(order.balancer);
         // Simulated requests have no body that could not be sent again.
-        let (next, end) = match balancer.handle_head(
-            now,
-            id,
-            Head::Status { status, replayable: true, retry_after: None },
-        ) {
-            Next::Retry(attempt) => (Step::Send(attempt.into()), End::Aborted),
+        let head = Head::Status { status, replayable: true, retry_after: None };
+        let (next, end) = match balancer.handle_head(now, id, head) {
+            Next::Retry(attempt) => (Step::Send(Order::new(order.balancer, attempt)), End::Aborted),
             Next::Later => (Step::Wait, End::Aborted),
             Next::Deliver | Next::GiveUp => (answer, End::Complete),
         };
@@ -137,12 +143,13 @@ impl Subject {
         sent: Sent,
         reused: bool,
     ) -> Step {
-        let (Self::Lab { balancer, .. }, Some(id)) = (self, order.id) else {
+        let (Self::Lab(balancers), Some(id)) = (self, order.id) else {
             return Step::End(Outcome::Failed(error), None);
         };
+        let balancer = balancers.turn_to(order.balancer);
         let head = Head::Failed { error, sent, reused, replayable: true };
         let (next, end) = match balancer.handle_head(now, id, head) {
-            Next::Retry(attempt) => (Step::Send(attempt.into()), End::Aborted),
+            Next::Retry(attempt) => (Step::Send(Order::new(order.balancer, attempt)), End::Aborted),
             Next::Later => (Step::Wait, End::Aborted),
             Next::GiveUp | Next::Deliver => {
                 (Step::answer(error.gateway_status()), End::UpstreamBroke)
@@ -158,9 +165,9 @@ impl Subject {
     }
 
     /// The client of a request left that has no attempt under way.
-    pub(crate) fn cancelled(&mut self, now: Time, request: RequestId) {
-        if let Self::Lab { balancer, .. } = self {
-            balancer.handle_cancel(now, request);
+    pub(crate) fn cancelled(&mut self, now: Time, balancer: u32, request: RequestId) {
+        if let Self::Lab(balancers) = self {
+            balancers.turn_to(balancer).handle_cancel(now, request);
         }
     }
 
@@ -170,44 +177,52 @@ impl Subject {
     }
 
     fn end(&mut self, now: Time, order: &Order, end: End) {
-        if let (Self::Lab { balancer, .. }, Some(id)) = (self, order.id) {
-            balancer.handle_end(now, id, end);
+        if let (Self::Lab(balancers), Some(id)) = (self, order.id) {
+            balancers.turn_to(order.balancer).handle_end(now, id, end);
         }
     }
 
-    pub(crate) fn probed(&mut self, now: Time, probe: base::ProbeId, result: ProbeResult) {
-        if let Self::Lab { balancer, .. } = self {
-            balancer.handle_probe(now, probe, result);
+    pub(crate) fn probed(&mut self, now: Time, balancer: u32, probe: ProbeId, found: ProbeResult) {
+        if let Self::Lab(balancers) = self {
+            balancers.turn_to(balancer).handle_probe(now, probe, found);
         }
     }
 
-    pub(crate) fn built(&mut self, now: Time, built: policy::Built) {
-        if let Self::Lab { balancer, .. } = self {
-            balancer.handle_built(now, built);
+    pub(crate) fn built(&mut self, now: Time, balancer: u32, built: Built) {
+        if let Self::Lab(balancers) = self {
+            balancers.turn_to(balancer).handle_built(now, built);
         }
     }
 
     /// An entry of the agenda has come.
-    pub(crate) fn timeout(&mut self, now: Time) {
-        if let Self::Lab { balancer, wake } = self
-            && *wake == now
+    pub(crate) fn timeout(&mut self, now: Time, balancer: u32) {
+        if let Self::Lab(balancers) = self
+            && balancers.wakes(now, balancer)
         {
-            *wake = Time::MAX;
-            balancer.handle_timeout(now);
+            balancers.turn_to(balancer).handle_timeout(now);
+        }
+    }
+
+    /// A balancer that was spoken to, until `None`: what it has to say and when it wants to be
+    /// called is to be looked at.
+    pub(crate) fn next_touched(&mut self) -> Option<u32> {
+        match self {
+            Self::Lab(balancers) => balancers.next_touched(),
+            Self::Direct { .. } => None,
         }
     }
 
     /// When to call [`Subject::timeout`], if the agenda does not know it yet.
-    pub(crate) fn arm(&mut self) -> Option<Time> {
-        let Self::Lab { balancer, wake } = self else { return None };
-        let at = balancer.poll_timeout().filter(|at| at < wake)?;
-        *wake = at;
-        Some(at)
+    pub(crate) fn arm(&mut self, balancer: u32) -> Option<Time> {
+        match self {
+            Self::Lab(balancers) => balancers.arm(balancer),
+            Self::Direct { .. } => None,
+        }
     }
 
-    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+    pub(crate) fn poll_output(&mut self, balancer: u32) -> Option<Output> {
         match self {
-            Self::Lab { balancer, .. } => balancer.poll_output(),
+            Self::Lab(balancers) => balancers.drain(balancer).poll_output(),
             Self::Direct { .. } => None,
         }
     }
@@ -215,20 +230,17 @@ impl Subject {
     /// Attempts beyond the first of each request so far, where somebody can tell: a hedge loads the
     /// backends as a retry does.
     pub(crate) fn retries(&self) -> Option<u64> {
-        match self {
-            Self::Lab { balancer, .. } => {
-                let counts = balancer.counts();
-                Some(counts.retries + counts.hedges)
-            }
-            Self::Direct { .. } => None,
-        }
+        let Self::Lab(balancers) = self else { return None };
+        let counts = balancers.iter().map(policy::Balancer::counts);
+        Some(counts.map(|counts| counts.retries + counts.hedges).sum())
     }
 
-    /// The state of every backend by the balancer's word; empty where there is none.
+    /// The state of every backend by the word of the first balancer, as good as any: what the
+    /// others find they tell as events. Empty where there is none.
     pub(crate) fn states(&self, backends: usize) -> Vec<&'static str> {
-        let Self::Lab { balancer, .. } = self else { return vec![""; backends] };
+        let Self::Lab(balancers) = self else { return vec![""; backends] };
         let mut states = vec!["removed"; backends];
-        for status in balancer.pool().statuses() {
+        for status in balancers.get(0).pool().statuses() {
             states[status.id.slot as usize] = State::word(status.state);
         }
         states

@@ -37,6 +37,7 @@ fn trial(strategy: Choice) -> Trial {
             proxy: ProxySpec {
                 kind: SubjectKind::Lab,
                 workers: 1,
+                balancers: 1,
                 settings: Settings::plain(strategy),
             },
             backends: (1..=BACKENDS).map(backend).collect(),

@@ -21,9 +21,10 @@ impl Engine<'_> {
     }
 
     pub(super) fn arrive(&mut self, arrival: Arrival) {
-        let (request, patience) = self.client.begin(arrival, self.recorder);
+        let balancer = self.subject.next_balancer();
+        let (request, patience) = self.client.begin(arrival, balancer, self.recorder);
         self.agenda.push_to(Lane::Client, patience, Event::Patience(request));
-        let step = self.subject.request(self.now, self.client.meta(request));
+        let step = self.subject.request(self.now, balancer, self.client.meta(request));
         self.proceed(request, step, None);
         self.push_arrival();
     }
@@ -51,7 +52,7 @@ impl Engine<'_> {
         let Some(open) = self.client.get_mut(request) else { return };
         let legs = std::mem::take(&mut open.legs);
         if legs.is_empty() {
-            self.subject.cancelled(self.now, Client::id(request));
+            self.subject.cancelled(self.now, open.balancer, Client::id(request));
         }
         for leg in legs {
             let attempt = self.end_leg(leg).expect("what is under way has not ended");
@@ -69,9 +70,9 @@ impl Engine<'_> {
         if order.answer_by < Time::MAX {
             self.agenda.push_to(Lane::Attempt, order.answer_by, Event::AnswerBy(leg));
         }
-        if let Some(connection) = self.servers[order.backend as usize].reuse() {
+        if self.kept.take(order.backend, order.balancer) {
             self.legs.get_mut(leg).expect("just inserted").reused = true;
-            self.transmit(leg, connection);
+            self.transmit(leg, self.servers[order.backend as usize].connection());
             return;
         }
         if order.connect_by < self.now + 2 * self.delay {
@@ -122,8 +123,8 @@ impl Engine<'_> {
     pub(super) fn answer(&mut self, leg: Key, status: u16) {
         let Some(attempt) = self.end_leg(leg) else { return };
         let backend = attempt.order.backend;
-        if let Some(connection) = attempt.connection {
-            self.servers[backend as usize].keep(connection);
+        if attempt.connection.is_some_and(|open| self.servers[backend as usize].holds(open)) {
+            self.kept.put(backend, attempt.order.balancer);
         }
         let step = self.subject.answered(self.now, &attempt.order, status);
         self.proceed(attempt.request, step, Some(backend));

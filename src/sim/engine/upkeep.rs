@@ -9,17 +9,21 @@ use workload::{HealthAnswer, Load};
 
 use super::{Check, Engine, Event, Found};
 
+/// The most events of balancers that are noted: a thousand balancers that each see a hundred backends
+/// flap have more to tell than anybody reads, and memory holds.
+const MOST_EVENTS: u64 = 100_000;
+
 /// Why a probe that something happens to is there.
 const ENDS_ONCE: &str = "a probe ends once";
 
 impl Engine<'_> {
     /// Sends a probe.
-    pub(super) fn probe(&mut self, probe: Probe) {
+    pub(super) fn probe(&mut self, balancer: u32, probe: Probe) {
         if matches!(probe.kind, ProbeKind::Load(_)) && !self.load_watched {
             self.load_watched = true;
             self.servers.iter_mut().for_each(|server| server.behaviour.watch_load());
         }
-        let check = self.checks.insert(Check { probe, began: self.now });
+        let check = self.checks.insert(Check { balancer, probe, began: self.now });
         self.travel(Event::ProbeKnock(check));
     }
 
@@ -69,19 +73,38 @@ impl Engine<'_> {
     }
 
     pub(super) fn probe_end(&mut self, check: Key, found: Found) {
-        let Check { probe, began } = self.checks.remove(check).expect(ENDS_ONCE);
-        self.subject.probed(self.now, probe.id, found.result(self.now.since(began)));
+        let Check { balancer, probe, began } = self.checks.remove(check).expect(ENDS_ONCE);
+        let result = found.result(self.now.since(began));
+        self.subject.probed(self.now, balancer, probe.id, result);
     }
 
-    /// Notes what the balancer tells.
-    pub(super) fn report(&mut self, event: PolicyEvent) {
+    /// Notes what a balancer tells.
+    pub(super) fn report(&mut self, balancer: u32, event: PolicyEvent) {
+        self.events_told += 1;
+        if self.events_told > MOST_EVENTS {
+            return;
+        }
         self.recorder.event(EventRow {
             at: event.at,
-            source: "balancer/0".into(),
+            source: format!("balancer/{balancer}"),
             kind: event.kind.word().into(),
             detail: event.kind.detail(),
             subject: event.backend.map(|(_, name)| name).unwrap_or_default(),
         });
+    }
+
+    /// Says that not all was noted.
+    pub(super) fn report_left_out(&mut self) {
+        let more = self.events_told.saturating_sub(MOST_EVENTS);
+        if more > 0 {
+            self.recorder.event(EventRow {
+                at: self.now,
+                source: "lab".into(),
+                subject: String::new(),
+                kind: "events_left_out".into(),
+                detail: format!("{more} more events of balancers, the last to happen"),
+            });
+        }
     }
 
     pub(super) fn push_fault(&mut self, index: usize) {
@@ -101,7 +124,9 @@ impl Engine<'_> {
             kind,
             detail,
         });
-        self.servers[backend].fault(self.now, change);
+        if self.servers[backend].fault(self.now, change) {
+            self.kept.lose(backend);
+        }
         self.settle_server(backend as u32);
         self.push_fault(index + 1);
     }

@@ -48,6 +48,7 @@ pub fn trial(
             proxy: ProxySpec {
                 kind: SubjectKind::Lab,
                 workers: 1,
+                balancers: 1,
                 settings: Settings::plain(choose(strategy)),
             },
             backends: backends.collect(),
