@@ -25,6 +25,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Play scenarios: measure, judge, draw
     Run(RunArgs),
+    /// Play one shard of a scenario's trials, to be merged
+    Sweep(SweepArgs),
+    /// Make a run of the parts that sweeps have left
+    Merge(MergeArgs),
     /// Check scenarios without playing them
     Validate(ValidateArgs),
     /// Hold the simulator against what queueing theory knows
@@ -56,6 +60,20 @@ pub(crate) struct RunArgs {
     /// Scenario files
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+    /// The run folder, exactly; with several files one subfolder each [default: reports/NAME/TIME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+}
+
+/// What the command line changes in a scenario.
+#[derive(Debug, Args)]
+pub(crate) struct Changes {
     /// Real processes and sockets, or virtual time [default: the scenario's]
     #[arg(long, value_enum)]
     pub(crate) engine: Option<EngineArg>,
@@ -77,18 +95,25 @@ pub(crate) struct RunArgs {
     /// How often to play each variant [default: the scenario's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
+}
+
+/// How much of the machine is used, and what is told meanwhile.
+#[derive(Debug, Args)]
+pub(crate) struct Pace {
     /// Simulated trials at the same time [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
-    /// The run folder, exactly; with several files one subfolder each [default: reports/NAME/TIME]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Print summary.json instead of the table
-    #[arg(long)]
-    pub(crate) json: bool,
     /// No progress, only results and errors
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// How the result is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// Print summary.json instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Open the report when it is there
     #[arg(long)]
     pub(crate) open: bool,
@@ -100,6 +125,64 @@ pub(crate) enum EngineArg {
     Live,
     /// Virtual time, the same seed giving the same bytes
     Sim,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    lab sweep scenarios/strategies.toml --engine sim --rounds 20 --shard 0/3 --out part-0\n  \
+    lab sweep scenarios/strategies.toml --engine sim --rounds 20 --shards 3   (in a task of an array)\n  \
+    lab sweep scenarios/strategies.toml --engine sim --rounds 20 --shards 3 --engine-script slurm > sweep.sh\n\n\
+    Without --shard the index comes from the first of these that is set: SLURM_ARRAY_TASK_ID,\n\
+    JOB_COMPLETION_INDEX, AWS_BATCH_JOB_ARRAY_INDEX, PBS_ARRAY_INDEX, LSB_JOBINDEX, SGE_TASK_ID,\n\
+    BATCH_TASK_INDEX, CLOUD_RUN_TASK_INDEX, HQ_TASK_ID, NOMAD_ALLOC_INDEX, PARALLEL_SEQ; the number\n\
+    of shards from --shards, or from where the array tells it.")]
+pub(crate) struct SweepArgs {
+    /// A scenario file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Which trials: those whose number leaves I when divided by N; I begins at 0
+    #[arg(long, value_name = "I/N", conflicts_with = "shards")]
+    pub(crate) shard: Option<String>,
+    /// How many shards there are; the index comes from the environment
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<String>,
+    /// Play nothing: write the job files that play all shards and merge them
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SCHEDULER",
+        conflicts_with = "shard",
+        requires = "shards"
+    )]
+    pub(crate) engine_script: Option<ScriptArg>,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+    /// The part, a file [default: part-I; of job files: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScriptArg {
+    /// A shell script: an array of tasks, and the merge behind it
+    Slurm,
+    /// A list of objects for `kubectl apply -f`: an Indexed Job, and the merge
+    Kubernetes,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lab merge part-0 part-1 part-2 --out reports/merged")]
+pub(crate) struct MergeArgs {
+    /// All parts of a sweep, in any order
+    #[arg(required = true, value_name = "PART")]
+    pub(crate) parts: Vec<PathBuf>,
+    /// The run folder, exactly [default: reports/NAME/TIME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
 }
 
 #[derive(Debug, Args)]

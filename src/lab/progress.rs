@@ -49,16 +49,17 @@ struct Playing {
 
 impl Display {
     /// Bars on a terminal, a line a trial elsewhere, nothing when quiet.
-    pub(crate) fn start(scenario: &Scenario, quiet: bool) -> Self {
-        let trials = scenario.trials();
-        let length: Duration = trials.iter().map(|trial| trial.variant.load.shape.length()).sum();
+    pub(crate) fn start(scenario: &Scenario, trials: &[(usize, Trial)], quiet: bool) -> Self {
+        let lengths = trials.iter().map(|(_, trial)| trial.variant.load.shape.length());
+        let length: Duration = lengths.sum();
         let shared = Arc::new(Shared::default());
         let bars = !quiet && std::io::stderr().is_terminal();
         let painter = bars.then(|| {
             let (shared, name, total) = (Arc::clone(&shared), scenario.name.clone(), trials.len());
             thread::spawn(move || paint(&shared, &name, total, length))
         });
-        Self { shared, painter, total: trials.len(), plain: !quiet && !bars }
+        let total = scenario.variants.len() * scenario.rounds as usize;
+        Self { shared, painter, total, plain: !quiet && !bars }
     }
 
     /// A trial begins.

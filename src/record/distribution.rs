@@ -5,11 +5,12 @@
 //! is kept for the end of a run is this.
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::meter::Meter;
 
 /// Counted durations in nanoseconds. Merging two is exact: they share their buckets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
     /// (the highest value that falls into the bucket, how many did), ascending.
     pub(crate) buckets: Vec<(u64, u64)>,

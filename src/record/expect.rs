@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::distribution::Distribution;
 use crate::summary::{Judgement, Percentiles};
 use crate::tally::Tally;
@@ -27,7 +29,8 @@ const COUNTERS: [&str; 9] = [
 ];
 
 /// What can be expected of; parsed by [`Metric::parse`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Metric(String);
 
 impl Metric {
@@ -111,6 +114,20 @@ impl Metric {
     }
 }
 
+impl TryFrom<String> for Metric {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Metric> for String {
+    fn from(metric: Metric) -> Self {
+        metric.0
+    }
+}
+
 fn statistic_of(statistic: &str, distribution: &Distribution) -> Option<f64> {
     let figures = Percentiles::of(distribution);
     match statistic {
@@ -143,7 +160,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 }
 
 /// The bound of an expectation; durations in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Limit {
     /// The measured value must be smaller.
     Below(f64),
@@ -171,7 +188,7 @@ impl Limit {
 }
 
 /// A part of the measured time, from the end of the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
     /// Its beginning.
     pub from: Duration,
@@ -187,7 +204,7 @@ impl Span {
 }
 
 /// One expectation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// Of what.
     pub metric: Metric,

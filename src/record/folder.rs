@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::expect::Expectation;
 use crate::hlog;
 use crate::manifest::{Manifest, SCHEMA};
+use crate::parts::PartEntry;
 use crate::rows::{BackendRow, EventLine, RequestRow, ResourceRow, Row, SpectrumRow, TimelineRow};
 use crate::summary::{Judgement, PhaseEntry, Summary};
 use crate::table::{Appended, TEMPORARY, Table, at, replace};
@@ -48,6 +49,8 @@ pub struct About {
     pub git_revision: Option<String>,
     /// When it began, RFC 3339, UTC.
     pub started: String,
+    /// The parts that it was merged from, if it was.
+    pub parts: Vec<PartEntry>,
 }
 
 /// Writes the records of a run: `create`, `trial` for each, `finish`; then the report is drawn,

@@ -2,11 +2,15 @@
 //! It must not know how it was read.
 
 use base::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::wire;
 
 /// The backends as they stand; counters are cumulative since they started.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// When, from the beginning of the warm-up.
+    #[serde(with = "wire::time")]
     pub at: Time,
     /// Attempts beyond the first of each request so far, hedges included; `None` where the subject
     /// cannot tell.
@@ -16,7 +20,7 @@ pub struct Sample {
 }
 
 /// One backend as it stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendSample {
     /// Requests it has read so far, probes left out, in their order of arrival at the backend.
     pub requests: u64,
@@ -31,9 +35,10 @@ pub struct BackendSample {
 }
 
 /// What one process used in one window.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceSample {
     /// When the window ended, from the beginning of the warm-up.
+    #[serde(with = "wire::time")]
     pub at: Time,
     /// "proxy", "backends", "lab", "loopback".
     pub process: String,
@@ -56,7 +61,7 @@ pub struct ResourceSample {
 }
 
 /// What one process used from the end of the warm-up to the end of the phases.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessTotals {
     /// As in [`ResourceSample::process`].
     pub process: String,

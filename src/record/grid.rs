@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::Time;
 use base::time::nanos;
+use serde::{Deserialize, Serialize};
 
 use crate::expect::Span;
 
@@ -16,7 +17,7 @@ pub const MAX_WINDOWS: u64 = 100_000;
 /// The measured time, cut into windows; the last one is shorter where the lengths do not divide.
 ///
 /// "Measured" times are nanoseconds from the end of the warm-up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Grid {
     warmup_ns: u64,
     window_ns: u64,
@@ -43,6 +44,14 @@ impl Grid {
             count: count as usize,
             inverse: 1.0 / window_ns as f64,
         }
+    }
+
+    /// The same, or `None` where [`Grid::new`] would panic.
+    pub(crate) fn checked(warmup: Duration, window: Duration, duration: Duration) -> Option<Self> {
+        let (window_ns, duration_ns) = (nanos(window), nanos(duration));
+        let sane =
+            duration_ns > 0 && window_ns > 0 && duration_ns.div_ceil(window_ns) <= MAX_WINDOWS;
+        sane.then(|| Self::new(warmup, window, duration))
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -1,7 +1,8 @@
 //! What happened: engines write here, reports read here, and neither knows the other.
 //!
 //! [`Recorder`] turns the events of one trial into a [`TrialRecord`]; [`folder`] writes the records
-//! of a run as the files of DESIGN.md §7, and [`run`] loads them again. It must not know engines,
+//! of a run as the files of DESIGN.md §7, and [`run`] loads them again. [`part`] keeps records as
+//! they are, for a run whose trials are played on several machines. It must not know engines,
 //! scenarios' text or charts.
 
 mod distribution;
@@ -13,6 +14,8 @@ mod grid;
 mod hlog;
 pub mod manifest;
 mod meter;
+pub mod part;
+pub mod parts;
 pub mod recorder;
 pub mod rows;
 pub mod run;
@@ -27,6 +30,7 @@ mod units;
 mod variant;
 pub mod verdict;
 mod window;
+mod wire;
 
 pub use distribution::Distribution;
 pub use event::EventRow;
@@ -34,6 +38,8 @@ pub use expect::{Expectation, Limit, Metric, Span};
 pub use folder::{About, RunWriter};
 pub use gauge::{BackendSample, ProcessTotals, ResourceSample, Sample};
 pub use grid::MAX_WINDOWS;
+pub use part::{Part, PartHead, PartWriter, Shard, Sweep};
+pub use parts::{PartEntry, Parts};
 pub use recorder::{Exchange, PhaseSpan, Plan, Progress, Recorder};
 pub use run::{LoadError, Run};
 pub use sampled::BackendTotal;

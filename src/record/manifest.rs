@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::folder::About;
+use crate::parts::PartEntry;
 use crate::table::{TEMPORARY, at, replace};
 
 /// The file's name.
@@ -55,6 +56,9 @@ pub struct Manifest {
     /// The machine.
     #[serde(default)]
     pub host: BTreeMap<String, String>,
+    /// The parts that it was merged from, by shard; none when one program played it all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartEntry>,
     /// Every other file of the folder, by path.
     #[serde(default)]
     pub files: Vec<FileEntry>,
@@ -100,6 +104,7 @@ impl Manifest {
             versions: about.versions.iter().cloned().collect(),
             git_revision: about.git_revision.clone(),
             host: about.host.iter().cloned().collect(),
+            parts: about.parts.clone(),
             files,
             scenario_text: about.scenario_text.clone(),
         })

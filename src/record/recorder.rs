@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base::{Outcome, Time};
+use serde::{Deserialize, Serialize};
 
 use crate::event::EventRow;
 use crate::expect::Span;
@@ -18,13 +19,14 @@ use crate::tally::{Ending, SpanMeter, Tally};
 use crate::trial::TrialRecord;
 use crate::verdict::Harness;
 use crate::window::Windows;
+use crate::wire;
 
 /// The most requests that get a row each: beyond it the rest is left out, with an event that says
 /// so. Ten million rows are 600 MB of memory and a file that no spreadsheet opens.
 pub const MAX_KEPT_REQUESTS: usize = 10_000_000;
 
 /// A phase's place in the measured time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseSpan {
     /// Its name.
     pub name: String,
@@ -35,7 +37,7 @@ pub struct PhaseSpan {
 }
 
 /// What a recorder must know beforehand.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The variant's name and varied values (key, value as written).
     pub variant: String,
@@ -72,17 +74,21 @@ impl Plan {
 }
 
 /// One request, ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
     /// Its number in the schedule.
     pub request: u64,
     /// When it should have started.
+    #[serde(with = "wire::time")]
     pub intended: Time,
     /// When its first byte was written, if ever.
+    #[serde(with = "wire::maybe_time")]
     pub sent: Option<Time>,
     /// When it ended: last byte, failure, timeout.
+    #[serde(with = "wire::time")]
     pub ended: Time,
     /// How.
+    #[serde(with = "wire::OutcomeShape")]
     pub outcome: Outcome,
     /// The answer's status, if there was one.
     pub status: Option<u16>,

@@ -3,13 +3,15 @@
 //! A sample is taken near a window's end, never exactly on it; what lies between two samples is
 //! counted in the window whose end the later one stands for.
 
+use serde::{Deserialize, Serialize};
+
 use crate::gauge::{BackendSample, Sample};
 use crate::grid::Grid;
 use crate::rows::BackendRow;
 use crate::units;
 
 /// One backend over a whole trial.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendTotal {
     /// Attempts that it read, probes left out.
     pub requests: u64,
@@ -18,6 +20,7 @@ pub struct BackendTotal {
 }
 
 /// A trial's samples, each at its boundary.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Sampled {
     /// By boundary: the nearest sample.
     at: Vec<Option<Sample>>,
@@ -69,6 +72,11 @@ impl Sampled {
             }
         }
         Self { at, last, totals }
+    }
+
+    /// Whether it was cut by a grid of so many windows, for so many backends.
+    pub(crate) fn fits(&self, windows: usize, backends: usize) -> bool {
+        self.at.len() == windows + 1 && self.totals.len() == backends
     }
 
     /// One a backend, in the plan's order.

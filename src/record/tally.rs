@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use base::{FailureKind, Outcome};
+use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
 use crate::expect::Span;
@@ -183,7 +184,7 @@ impl SpanMeter {
 }
 
 /// A span, recorded. Rounds of the same span merge exactly.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// Which part of the measured time.
     pub span: Span,

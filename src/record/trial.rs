@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base::Outcome;
+use serde::{Deserialize, Serialize};
 
 use crate::event::EventRow;
 use crate::gauge::{ProcessTotals, ResourceSample};
@@ -17,6 +18,7 @@ use crate::verdict::{self, Evidence, Harness, Verdict};
 use crate::window::WindowRecord;
 
 /// One trial, collected.
+#[derive(Serialize, Deserialize)]
 pub struct TrialRecord {
     pub(crate) plan: Plan,
     pub(crate) grid: Grid,
@@ -98,6 +100,25 @@ impl TrialRecord {
                 peak_rate: peak.fold(0.0, f64::max),
             },
         )
+    }
+
+    /// What is wrong with a record that came from a file: another program may have written it, and
+    /// what is built on it indexes and divides by what is checked here.
+    pub(crate) fn flaw(&self) -> Option<&'static str> {
+        let whole = self.plan.whole();
+        let Some(grid) = Grid::checked(self.plan.warmup, self.plan.window, whole.to) else {
+            return Some("it measures no time, or in too many windows");
+        };
+        if self.grid != grid || self.duration_ns > grid.duration_ns() {
+            return Some("its windows are not those of its plan");
+        }
+        if self.windows.len() > grid.count()
+            || !self.sampled.fits(grid.count(), self.plan.backends.len())
+        {
+            return Some("it has samples or windows beyond its plan");
+        }
+        let has_whole = self.tallies.first().is_some_and(|tally| tally.span == whole);
+        (!has_whole).then_some("it has no figures of the whole")
     }
 
     pub(crate) fn whole(&self) -> &Tally {

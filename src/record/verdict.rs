@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::distribution::Distribution;
 use crate::units;
 
@@ -19,7 +21,7 @@ const MOST_STEAL: f64 = 0.01;
 const MOST_GENERATOR_CPU: f64 = 0.80;
 
 /// How the harness itself behaved during the measured part of a live trial.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Harness {
     /// The longest the generator's thread was kept from running.
     pub max_stall: Duration,

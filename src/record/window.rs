@@ -9,6 +9,7 @@ use crate::meter::Meter;
 use crate::summary::Counts;
 use crate::tally::{self, Ending};
 use base::Outcome;
+use serde::{Deserialize, Serialize};
 
 /// The histograms of an open window.
 struct Open {
@@ -36,7 +37,7 @@ struct Closed {
 }
 
 /// One window, recorded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowRecord {
     /// The counters, without attempts and retries.
     pub counts: Counts,

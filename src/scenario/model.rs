@@ -15,6 +15,16 @@ pub enum Engine {
     Sim,
 }
 
+impl Engine {
+    /// The word that stands in scenarios and records.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Sim => "sim",
+        }
+    }
+}
+
 /// Which generator loads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generator {

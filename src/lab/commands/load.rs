@@ -1,12 +1,15 @@
 //! Reads files for the commands: scenarios with all their problems, configurations. It must not
 //! write anything.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use config::Problem;
 use policy::Registry;
-use scenario::{Overrides, Scenario};
+use record::part::checksum;
+use scenario::{Engine, Overrides, Scenario};
 
 use crate::exit::Failure;
 
@@ -39,7 +42,7 @@ pub(crate) fn scenarios(
     let mut scenarios = Vec::new();
     let mut problems = Vec::new();
     for path in paths {
-        match scenario(path.as_ref(), overrides, &registry) {
+        match scenario(path.as_ref(), overrides, &registry, &mut BTreeMap::new()) {
             Ok(scenario) => scenarios.push(scenario),
             Err(more) => problems.extend(more),
         }
@@ -47,14 +50,36 @@ pub(crate) fn scenarios(
     if problems.is_empty() { Ok(scenarios) } else { Err(Failure::problems(&problems)) }
 }
 
+/// One scenario that is simulated, with the checksums of the files that it reads, by their names in
+/// it.
+pub(crate) fn simulated(
+    path: &Path,
+    overrides: &Overrides,
+) -> Result<(Scenario, BTreeMap<String, String>), Failure> {
+    let mut inputs = BTreeMap::new();
+    let scenario = scenario(path, overrides, &Registry::standard(), &mut inputs)
+        .map_err(|problems| Failure::problems(&problems))?;
+    match scenario.engine {
+        Engine::Sim => Ok((scenario, inputs)),
+        Engine::Live => Err(Failure::invalid(format!(
+            "{}: this scenario is played live, and a sweep is simulated; add --engine sim",
+            path.display()
+        ))),
+    }
+}
+
 fn scenario(
     path: &Path,
     overrides: &Overrides,
     registry: &Registry,
+    inputs: &mut BTreeMap<String, String>,
 ) -> Result<Scenario, Vec<Problem>> {
     let text = text(path).map_err(|problem| vec![problem])?;
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let inputs = RefCell::new(inputs);
     scenario::parse(&path.display().to_string(), &text, overrides, registry, &|name| {
-        fs::read_to_string(folder.join(name))
+        let text = fs::read_to_string(folder.join(name))?;
+        inputs.borrow_mut().insert(name.to_owned(), checksum(text.as_bytes()));
+        Ok(text)
     })
 }

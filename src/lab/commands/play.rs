@@ -8,14 +8,15 @@ use std::thread;
 
 use base::Stop;
 use record::{Recorder, RunWriter, TrialRecord};
-use scenario::{Scenario, Trial};
+use scenario::Trial;
 
+use crate::commands::conclude::unwritten;
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 
 /// One trial after the other, on real processes.
 pub(crate) fn live(
-    scenario: &Scenario,
+    trials: &[(usize, Trial)],
     writer: &mut RunWriter,
     display: &Display,
     stop: &Stop,
@@ -23,12 +24,12 @@ pub(crate) fn live(
     let exe = std::env::current_exe().map_err(|error| {
         Failure::environment(format!("lab cannot find its own program: {error}"))
     })?;
-    for (number, trial) in scenario.trials().iter().enumerate() {
+    for &(number, ref trial) in trials {
         let options = live::Options { exe: exe.clone(), logs: logs(writer, number, trial) };
         let mut recorder = Recorder::new(trial.plan());
         display.begin(number, trial, recorder.progress());
         let played = live::play(trial, &mut recorder, stop, &options);
-        keep(writer, recorder.finish())?;
+        writer.trial(recorder.finish()).map_err(unwritten)?;
         display.end(number);
         played.map_err(|error| {
             let exit = if error.is_environment() { Exit::Environment } else { Exit::Internal };
@@ -52,74 +53,74 @@ fn logs(writer: &RunWriter, number: usize, trial: &Trial) -> PathBuf {
     writer.folder().join("logs").join(format!("{:02}-{name}-round-{}", number + 1, trial.round))
 }
 
-fn keep(writer: &mut RunWriter, record: TrialRecord) -> Result<(), Failure> {
-    writer.trial(record).map_err(|error| Failure::environment(error.to_string()))
-}
+/// Does something with a trial's record; the number is the trial's.
+pub(crate) type Keep<'a> = dyn FnMut(usize, TrialRecord) -> Result<(), Failure> + 'a;
 
-/// Several trials at once, each in a recorder of its own; records are kept in trial order, so the
-/// folder does not depend on the number of threads.
+/// Several trials (each with its number) at once, each in a recorder of its own; records are kept
+/// in trial order, so that nothing depends on the number of threads.
 pub(crate) fn simulated(
-    scenario: &Scenario,
+    trials: &[(usize, Trial)],
     jobs: Option<u16>,
-    writer: &mut RunWriter,
+    keep: &mut Keep<'_>,
     display: &Display,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    let trials = scenario.trials();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let jobs = jobs.map_or(cores, usize::from).min(trials.len());
     let queue = Queue::new(jobs);
     let (done, finished) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..jobs {
-            let (done, queue, trials) = (done.clone(), &queue, &trials);
+            let (done, queue) = (done.clone(), &queue);
             scope.spawn(move || {
-                while let Some(number) = queue.next(trials.len()) {
+                while let Some(place) = queue.next(trials.len()) {
                     if stop.is_raised() {
                         // A trial that is not played would be waited for.
                         queue.close();
                         break;
                     }
-                    let trial = &trials[number];
+                    let (number, trial) = &trials[place];
                     let mut recorder = Recorder::new(trial.plan());
-                    display.begin(number, trial, recorder.progress());
+                    display.begin(*number, trial, recorder.progress());
                     let played = sim::play(trial, &mut recorder, stop);
-                    display.end(number);
-                    if done.send((number, played.map(|()| recorder.finish()))).is_err() {
+                    display.end(*number);
+                    if done.send((place, played.map(|()| recorder.finish()))).is_err() {
                         break;
                     }
                 }
             });
         }
         drop(done);
-        let kept = in_order(finished, &queue, writer);
+        let mut keep = |place: usize, record| keep(trials[place].0, record);
+        let kept = in_order(finished, &queue, &mut keep);
         // After a failure nothing new is begun; what is being played comes to its end.
         queue.close();
         kept
     })
 }
 
+/// A trial by its place in the list.
 type Played = (usize, Result<TrialRecord, sim::Error>);
 
 /// Keeps records in trial order, however they come in.
 fn in_order(
     finished: mpsc::Receiver<Played>,
     queue: &Queue,
-    writer: &mut RunWriter,
+    keep: &mut Keep<'_>,
 ) -> Result<(), Failure> {
     let mut early = BTreeMap::new();
     let mut due = 0;
-    for (number, played) in finished {
+    for (place, played) in finished {
         let record = played.map_err(|error| Failure::invalid(error.to_string()))?;
-        early.insert(number, record);
+        early.insert(place, record);
         while let Some(record) = early.remove(&due) {
-            keep(writer, record)?;
+            keep(due, record)?;
             due += 1;
         }
         queue.kept(due);
     }
     // After an interruption a gap may be left: what lies behind it is kept all the same.
-    early.into_values().try_for_each(|record| keep(writer, record))
+    early.into_iter().try_for_each(|(place, record)| keep(place, record))
 }
 
 /// Hands out trials in order, but none so far ahead of the records kept that finished ones would

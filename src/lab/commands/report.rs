@@ -3,7 +3,7 @@
 use record::Run;
 
 use crate::cli::ReportArgs;
-use crate::commands::run::open_in_browser;
+use crate::commands::conclude::open_in_browser;
 use crate::exit::{Exit, Failure};
 use crate::say::{say, tell};
 

@@ -13,7 +13,7 @@ use report::deviations::{self, Deviation};
 use theory::{BOUND, Row};
 
 use crate::cli::VerifyArgs;
-use crate::commands::run::fresh;
+use crate::commands::conclude::fresh;
 use crate::exit::{Exit, Failure};
 use crate::say::say;
 use crate::signals;

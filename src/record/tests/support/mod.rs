@@ -125,6 +125,7 @@ pub fn about(engine: &str) -> About {
         host: vec![("cores".to_owned(), "2".to_owned())],
         git_revision: None,
         started: "2026-01-02T03:04:05Z".to_owned(),
+        parts: Vec::new(),
     }
 }
 

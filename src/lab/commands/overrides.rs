@@ -1,0 +1,73 @@
+//! What the command line changes in a scenario, in the words of `scenario`. It must not know what
+//! the values mean.
+
+use scenario::{Override, Overrides};
+
+use crate::cli::{Changes, EngineArg};
+use crate::exit::Failure;
+
+/// The options as `scenario` takes them.
+pub(crate) fn overrides(changes: &Changes) -> Result<Overrides, Failure> {
+    let split = |option: &str, text: &str| match text.split_once('=') {
+        Some((path, value)) if !path.trim().is_empty() => {
+            Ok((path.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(Failure::invalid(format!(
+            "{option} {text}: write a key, `=` and a value, for example proxy.strategy=p2c"
+        ))),
+    };
+    let mut overrides = Overrides {
+        engine: changes.engine.map(|engine| match engine {
+            EngineArg::Live => "live".to_owned(),
+            EngineArg::Sim => "sim".to_owned(),
+        }),
+        proxy: changes.proxy.clone(),
+        load: changes.load.clone(),
+        seed: changes.seed,
+        rounds: changes.rounds,
+        ..Overrides::default()
+    };
+    for text in &changes.set {
+        let (path, value) = split("--set", text)?;
+        overrides.set.push(Override { path, value });
+    }
+    for text in &changes.vary {
+        let (path, values) = split("--vary", text)?;
+        overrides.vary.push((path, scenario::split_values(&values)));
+    }
+    Ok(overrides)
+}
+
+/// `--set` and `--vary` as given, for the record.
+pub(crate) fn as_given(changes: &Changes) -> Vec<String> {
+    let set = changes.set.iter().map(|text| format!("--set {text}"));
+    set.chain(changes.vary.iter().map(|text| format!("--vary {text}"))).collect()
+}
+
+/// The options again, as words of a command line.
+pub(crate) fn arguments(changes: &Changes) -> Vec<String> {
+    let Changes { engine, proxy, load, set, vary, seed, rounds } = changes;
+    let engine = engine.map(|engine| match engine {
+        EngineArg::Live => "live".to_owned(),
+        EngineArg::Sim => "sim".to_owned(),
+    });
+    let one = |option: &'static str, value: Option<String>| value.map(|value| (option, value));
+    let single = [
+        one("--engine", engine),
+        one("--proxy", proxy.clone()),
+        one("--load", load.clone()),
+        one("--seed", seed.map(|seed| seed.to_string())),
+        one("--rounds", rounds.map(|rounds| rounds.to_string())),
+    ];
+    let set = set.iter().map(|text| ("--set", text.clone()));
+    let vary = vary.iter().map(|text| ("--vary", text.clone()));
+    let all = single.into_iter().flatten().chain(set).chain(vary);
+    all.flat_map(|(option, value)| [option.to_owned(), value]).collect()
+}
+
+/// What else changes what is played, as given, without what has a place of its own in a record
+/// (seed, engine, number of trials).
+pub(crate) fn others(changes: &Changes) -> Vec<String> {
+    let proxy = changes.proxy.iter().map(|kind| format!("--proxy {kind}"));
+    proxy.chain(changes.load.iter().map(|kind| format!("--load {kind}"))).collect()
+}

@@ -1,0 +1,211 @@
+//! The job files of a sweep, for schedulers that others have written. It must not play anything.
+//!
+//! For Slurm a shell script that submits an array and the merge behind it; for Kubernetes a list of
+//! objects in JSON, which is made by a library and so quoted right.
+
+use std::path::Path;
+
+use scenario::Scenario;
+use serde_json::{Value, json};
+
+use crate::cli::{ScriptArg, SweepArgs};
+use crate::commands::{load, overrides};
+use crate::exit::Failure;
+
+/// A ConfigMap holds no more than this, all of its object together (the limit of etcd is 1.5 MiB,
+/// Kubernetes' own 1 MiB).
+const MAX_CONFIG_BYTES: usize = 1_000_000;
+/// How long the merge waits for all parts, seconds: a day.
+const PATIENCE_S: u64 = 86_400;
+/// How often Kubernetes plays a failed shard again.
+const BACKOFF_PER_INDEX: u32 = 2;
+
+/// The files' text, for `shards` shards.
+pub(crate) fn script(kind: ScriptArg, args: &SweepArgs, shards: u32) -> Result<String, Failure> {
+    let (scenario, inputs) = load::simulated(&args.file, &overrides::overrides(&args.changes)?)?;
+    match kind {
+        ScriptArg::Slurm => slurm(args, &scenario, shards),
+        ScriptArg::Kubernetes => {
+            let file = args.file.display();
+            if let Some(name) = inputs.keys().next() {
+                return Err(Failure::invalid(format!(
+                    "{file}: it reads {name}, which its pods do not have; write the values into \
+                     the scenario"
+                )));
+            }
+            if scenario.text.len() > MAX_CONFIG_BYTES {
+                return Err(Failure::invalid(format!(
+                    "{file}: {} bytes are more than the {MAX_CONFIG_BYTES} that a ConfigMap can \
+                     bring to its pods",
+                    scenario.text.len()
+                )));
+            }
+            let list = kubernetes(args, &scenario, shards);
+            Ok(format!("{list:#}\n"))
+        }
+    }
+}
+
+/// What every task is given besides file and shard.
+fn options(args: &SweepArgs) -> Vec<String> {
+    let mut options = overrides::arguments(&args.changes);
+    // A task has the processors that it asked for, and no terminal.
+    options.extend(["--jobs".to_owned(), args.pace.jobs.unwrap_or(1).to_string()]);
+    options.push("--quiet".to_owned());
+    options
+}
+
+fn slurm(args: &SweepArgs, scenario: &Scenario, shards: u32) -> Result<String, Failure> {
+    let lab = std::env::current_exe().map_err(|error| {
+        Failure::environment(format!("lab cannot find its own program: {error}"))
+    })?;
+    let name = &scenario.name;
+    let options: Vec<String> = options(args).iter().map(|word| quoted(word)).collect();
+    Ok(format!(
+        r#"#!/bin/sh
+# Plays {name} in {shards} shards under Slurm, and merges them. Submit it from here:
+#     sh FILE
+# When shards have failed (the merge names them), play those again:
+#     sh FILE 1,3
+# The folder must be shared by all nodes, and lab lie at the same place on each.
+set -eu
+lab=${{LAB:-{lab}}}
+shards={shards}
+scenario={scenario}
+parts={parts}
+merged={merged}
+export lab shards scenario parts merged
+
+mkdir -p "$parts"
+array=$(sbatch --parsable --job-name={job} --array="${{1:-0-$((shards - 1))}}" \
+    --ntasks=1 --cpus-per-task={jobs} --output="$parts/shard-%a.log" <<'TASK'
+#!/bin/sh
+exec "$lab" sweep "$scenario" --shard "$SLURM_ARRAY_TASK_ID/$shards" \
+    --out "$parts/part-$SLURM_ARRAY_TASK_ID" {options}
+TASK
+)
+array=${{array%%;*}}
+# Behind all tasks, failed ones too: what is missing is named by the merge, and nothing is made.
+merge=$(sbatch --parsable --job-name={merge_job} --dependency="afterany:$array" \
+    --ntasks=1 --cpus-per-task=1 --output="$parts/merge.log" <<'TASK'
+#!/bin/sh
+exec "$lab" merge "$parts"/part-* --out "$merged"
+TASK
+)
+echo "array $array, merge ${{merge%%;*}}; logs in $parts, result in $merged"
+"#,
+        lab = quoted(&lab.display().to_string()),
+        scenario = quoted(&args.file.display().to_string()),
+        parts = quoted(&format!("parts-{name}")),
+        merged = quoted(&format!("merged-{name}")),
+        job = quoted(name),
+        merge_job = quoted(&format!("{name}-merge")),
+        jobs = args.pace.jobs.unwrap_or(1),
+        options = options.join(" "),
+    ))
+}
+
+fn kubernetes(args: &SweepArgs, scenario: &Scenario, shards: u32) -> Value {
+    let name = object_name(&scenario.name);
+    let file = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = Path::new("/scenario").join(file).display().to_string();
+    let image = format!("lab:{}", env!("CARGO_PKG_VERSION"));
+    let mut sweep = vec!["lab".to_owned(), "sweep".to_owned(), file.clone()];
+    sweep.extend(["--shards".to_owned(), shards.to_string()]);
+    sweep.extend(options(args));
+    // A part appears when it is whole, so that counting them is enough; when the patience is over
+    // the merge names what is missing.
+    let merge = format!(
+        "i=0; while [ \"$(ls | grep -c '^part-[0-9]*$')\" -lt {shards} ] && [ $i -lt {turns} ]; do \
+         sleep 5; i=$((i + 1)); done; exec lab merge part-* --out merged",
+        turns = PATIENCE_S / 5,
+    );
+    let pod = |command: Vec<String>| {
+        json!({ "spec": {
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "lab",
+                "image": image,
+                "workingDir": "/parts",
+                "command": command,
+                "resources": { "requests": { "cpu": args.pace.jobs.unwrap_or(1).to_string() } },
+                "volumeMounts": [
+                    { "name": "parts", "mountPath": "/parts" },
+                    { "name": "scenario", "mountPath": "/scenario" },
+                ],
+            }],
+            "volumes": [
+                { "name": "parts", "persistentVolumeClaim": { "claimName": format!("{name}-parts") } },
+                { "name": "scenario", "configMap": { "name": format!("{name}-scenario") } },
+            ],
+        } })
+    };
+    let key = file.trim_start_matches("/scenario/");
+    json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "v1", "kind": "ConfigMap",
+          "metadata": { "name": format!("{name}-scenario") },
+          "data": { key: scenario.text } },
+        { "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+          "metadata": { "name": format!("{name}-parts") },
+          "spec": {
+              "accessModes": ["ReadWriteMany"],
+              "resources": { "requests": { "storage": "1Gi" } } } },
+        { "apiVersion": "batch/v1", "kind": "Job",
+          "metadata": { "name": format!("{name}-sweep") },
+          "spec": {
+              "completionMode": "Indexed",
+              "completions": shards,
+              "parallelism": shards,
+              "backoffLimitPerIndex": BACKOFF_PER_INDEX,
+              "template": pod(sweep) } },
+        { "apiVersion": "batch/v1", "kind": "Job",
+          "metadata": { "name": format!("{name}-merge") },
+          "spec": {
+              "backoffLimit": 0,
+              "template": pod(["sh", "-c", &merge].map(str::to_owned).to_vec()) } },
+    ] })
+}
+
+/// The longest name of which a label with our suffixes can be made.
+const MAX_OBJECT_NAME: usize = 40;
+
+/// A name as Kubernetes wants it: small letters, digits and hyphens, a letter or digit at the ends.
+fn object_name(name: &str) -> String {
+    let small = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = name.chars().map(small).take(MAX_OBJECT_NAME).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "lab".to_owned() } else { name.to_owned() }
+}
+
+/// As a shell needs it.
+fn quoted(word: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
+    if !word.is_empty() && word.chars().all(safe) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_names_are_what_their_readers_take() {
+        for (word, wanted) in [
+            ("proxy.strategy=p2c", "proxy.strategy=p2c"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+        ] {
+            assert_eq!(quoted(word), wanted);
+        }
+        for (name, wanted) in
+            [("failover", "failover"), ("Many_Balancers-2_", "many-balancers-2"), ("__", "lab")]
+        {
+            assert_eq!(object_name(name), wanted);
+        }
+        assert_eq!(object_name(&"a".repeat(99)).len(), MAX_OBJECT_NAME);
+    }
+}
