@@ -9,6 +9,7 @@ use std::time::Duration;
 use rand_distr::{Distribution as _, Exp1, StandardNormal};
 
 use crate::rng::Rng;
+use crate::time::whole;
 
 /// The standard normal quantile of 0.99: how many deviations the p99 lies above the median.
 const Z99: f64 = 2.326_347_874_040_840_8;
@@ -96,7 +97,12 @@ pub enum Distribution {
 impl Distribution {
     /// One draw, rounded to a nanosecond. How many numbers a draw takes from `rng` may vary.
     pub fn sample(&self, rng: &mut Rng) -> Duration {
-        Duration::from_nanos((self.draw(rng) * 1e9).round() as u64)
+        Duration::from_nanos(self.sample_ns(rng))
+    }
+
+    /// The same in nanoseconds.
+    pub fn sample_ns(&self, rng: &mut Rng) -> u64 {
+        whole(self.draw(rng) * 1e9)
     }
 
     fn draw(&self, rng: &mut Rng) -> f64 {

@@ -23,8 +23,7 @@ impl Time {
 
     /// The time `seconds` after the run began, rounded once to a nanosecond; negative is zero.
     pub fn from_secs_f64(seconds: f64) -> Self {
-        // `as` saturates at both ends and turns NaN into zero.
-        Self((seconds * 1e9).round() as u64)
+        Self(whole(seconds * 1e9))
     }
 
     /// Nanoseconds since the run began.
@@ -46,6 +45,15 @@ impl Time {
     pub fn seconds_from(self, origin: Self) -> f64 {
         (i128::from(self.0) - i128::from(origin.0)) as f64 / 1e9
     }
+}
+
+/// The whole number that is nearest, the larger of two that are equally near: `round` of a number
+/// above zero, without the call that it is on processors as old as the compiler must assume.
+/// Saturates at both ends; NaN is zero.
+pub fn whole(number: f64) -> u64 {
+    let below = number as u64;
+    // Exact: from 2⁵² on every number is whole, so `below` is the number itself.
+    below.saturating_add(u64::from(number - below as f64 >= 0.5))
 }
 
 /// A duration as whole nanoseconds; longer than 584 years saturates.
@@ -82,6 +90,18 @@ impl fmt::Display for Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_numbers_are_the_nearest() {
+        let below_half = 0.5_f64.next_down();
+        let mut numbers = vec![0.0, 0.5, below_half, 1.5, 2.5, 1e15 + 0.5, 4.5e15, 9e15, 1.8e19];
+        numbers.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -0.5, -0.7, -3.0]);
+        let mut rng = crate::Rng::from_seed(3);
+        numbers.extend((0..100_000).map(|_| rng.unit() * 10_f64.powi(rng.below(20) as i32)));
+        for number in numbers {
+            assert_eq!(whole(number), number.round() as u64, "{number}");
+        }
+    }
 
     #[test]
     fn arithmetic_saturates_at_both_ends() {

@@ -25,7 +25,7 @@ pub(crate) struct Connection {
 }
 
 impl Server {
-    pub(crate) const fn new(model: BackendModel) -> Self {
+    pub(crate) fn new(model: BackendModel) -> Self {
         Self {
             behaviour: Behaviour::new(model),
             life: 0,

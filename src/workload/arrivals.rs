@@ -145,9 +145,9 @@ impl Segment {
         // On a ramp down to 0 rounding may push the discriminant just below zero.
         let root = (self.rate * self.rate + 2.0 * self.slope * target).max(0.0).sqrt();
         let seconds = if target > 0.0 { 2.0 * target / (self.rate + root) } else { 0.0 };
-        let at = Time::from_nanos(self.begin_ns) + Time::from_secs_f64(seconds).since(Time::ZERO);
+        let at_ns = self.begin_ns.saturating_add(time::whole(seconds * 1e9));
         // `area > target` only for segments that last, so `end_ns` is above `begin_ns`.
-        at.min(Time::from_nanos(self.end_ns - 1))
+        Time::from_nanos(at_ns.min(self.end_ns - 1))
     }
 }
 

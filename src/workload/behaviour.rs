@@ -6,14 +6,17 @@
 //! wakes late gets answers late, but every one is dated when it was due, and the next request in
 //! the queue started then: lateness does not add up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Rng, Time, time};
+use base::time::{self, nanos};
+use base::{Rng, Time};
 
 use crate::condition::Condition;
 use crate::fault::FaultChange;
-use crate::lane::{Lane, Slot, Speed};
+use crate::job::{Job, Kind, Place, Roll};
+use crate::lane::{Lane, Speed};
 use crate::load::{Load, LoadMeter};
 use crate::service::{Abandoned, BackendModel, Discipline};
 
@@ -74,59 +77,42 @@ const FULL: u16 = 503;
 /// One backend.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
-    model: BackendModel,
+    model: Arc<BackendModel>,
     condition: Condition,
     /// The latest time seen: an input dated earlier counts as now.
     now: Time,
     /// Requests so far: orders what ends together.
     seq: u64,
-    /// Everything inside.
-    jobs: BTreeMap<WorkId, Job>,
-    /// FIFO only: what waits, by `seq`, with the service time it drew.
-    queue: BTreeMap<u64, (WorkId, Duration)>,
+    /// FIFO only: what waits, by `seq`, with the service time that it drew, in nanoseconds.
+    queue: VecDeque<(Job, u64)>,
     /// What is served.
     service: Lane,
-    /// What will be answered past the queue: errors, and 503 held back by a hang.
-    bypass: Lane,
+    /// What will be answered past the queue, if anything was: errors, and 503 held back by a hang.
+    bypass: Option<Box<Lane>>,
     /// Answers that are due and not yet taken, in order of time.
     due: VecDeque<Answer>,
+    /// Of the queue, those that were called off.
+    void: u32,
+    /// Since a client left, until nobody is inside. Who is not on it was called off.
+    roll: Option<Box<Roll>>,
     /// Where somebody wants to know the load.
     meter: Option<Box<LoadMeter>>,
 }
 
-/// A request inside.
-#[derive(Clone, Copy, Debug)]
-struct Job {
-    seq: u64,
-    place: Place,
-    began: Time,
-    /// Requests that were inside when it came.
-    met: u32,
-    /// Its client left; it is finished for nobody.
-    abandoned: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Waiting,
-    Served(Slot),
-    /// Answered with this status, past the queue.
-    Bypassing(Slot, u16),
-}
-
 impl Behaviour {
-    /// An idle, healthy backend.
-    pub const fn new(model: BackendModel) -> Self {
+    /// An idle, healthy backend. Many may share a model.
+    pub fn new(model: impl Into<Arc<BackendModel>>) -> Self {
         Self {
-            model,
+            model: model.into(),
             condition: Condition::new(),
             now: Time::ZERO,
             seq: 0,
-            jobs: BTreeMap::new(),
-            queue: BTreeMap::new(),
+            queue: VecDeque::new(),
             service: Lane::new(),
-            bypass: Lane::new(),
+            bypass: None,
             due: VecDeque::new(),
+            void: 0,
+            roll: None,
             meter: None,
         }
     }
@@ -136,35 +122,37 @@ impl Behaviour {
         self.meter.get_or_insert_default();
     }
 
-    /// A request was read. `luck` (the request's, mixed with its attempt number) decides its
-    /// service time and whether it meets an error.
-    ///
-    /// # Panics
-    /// When `work` is inside already.
+    /// A request was read; nobody of its name is inside. `luck` (the request's, mixed with its
+    /// attempt number) decides its service time and whether it meets an error.
     pub fn handle_request(&mut self, now: Time, work: WorkId, luck: u64) -> Admission {
         self.advance(now);
         if self.condition.resets() {
             return Admission::Reset;
         }
-        let seq = self.seq;
+        let (seq, met) = (self.seq, self.in_flight());
         self.seq += 1;
         let mut rng = Rng::from_seed(luck);
-        let error = self.condition.error(&rng).map(|error| (error.status, error.after));
-        let refusal = self.is_full().then_some((FULL, Duration::ZERO));
-        let place = if let Some((status, after)) = error.or(refusal) {
-            Place::Bypassing(self.bypass.insert(self.now, work, seq, after), status)
+        let error = self.condition.error(&rng).map(|error| (error.status, nanos(error.after)));
+        let refusal = self.is_full().then_some((FULL, 0));
+        let mut job = Job { work, seq, began: self.now, met, kind: Kind::Served };
+        let place = if let Some((status, after_ns)) = error.or(refusal) {
+            job.kind = Kind::Bypassing(status);
+            let bypass = self.bypass.get_or_insert_with(|| Box::new(Lane::new()));
+            bypass.insert(self.now, job, after_ns);
+            Place::Bypassing
         } else {
-            let demand = self.model.service.sample(&mut rng);
+            let demand_ns = self.model.service.sample_ns(&mut rng);
             if self.has_free_server() {
-                Place::Served(self.start(self.now, work, seq, demand))
+                self.start(self.now, job, demand_ns);
+                Place::Served
             } else {
-                self.queue.insert(seq, (work, demand));
+                self.queue.push_back((job, demand_ns));
                 Place::Waiting
             }
         };
-        let job = Job { seq, place, began: self.now, met: self.in_flight(), abandoned: false };
-        let before = self.jobs.insert(work, job);
-        assert!(before.is_none(), "{work:?} is inside already: the shell gave a name twice");
+        if let Some(roll) = &mut self.roll {
+            roll.enter(&job, place);
+        }
         self.set_speeds(self.now);
         Admission::Accepted
     }
@@ -174,23 +162,22 @@ impl Behaviour {
     /// (answered meanwhile) is ignored.
     pub fn handle_cancel(&mut self, now: Time, work: WorkId) {
         self.advance(now);
-        let Some(job) = self.jobs.get_mut(&work) else {
+        self.call_the_roll();
+        let Some(seat) = self.roll.as_mut().and_then(|roll| roll.seat(work)) else {
             self.due.retain(|answer| answer.work != work);
             return;
         };
-        match (job.place, self.model.abandoned) {
-            (Place::Waiting | Place::Served(_), Abandoned::Finish) => {
-                job.abandoned = true;
+        match (seat.place, self.model.abandoned) {
+            (Place::Waiting | Place::Served, Abandoned::Finish) => {
+                seat.abandoned = true;
                 return;
             }
             // An error that nobody reads occupies no server.
-            (Place::Bypassing(slot, _), _) => self.bypass.remove(slot),
-            (Place::Served(slot), Abandoned::Drop) => self.service.remove(slot),
-            (Place::Waiting, Abandoned::Drop) => {
-                self.queue.remove(&job.seq);
-            }
+            (Place::Bypassing, _) => self.bypass.iter_mut().for_each(|lane| lane.call_off()),
+            (Place::Served, Abandoned::Drop) => self.service.call_off(),
+            (Place::Waiting, Abandoned::Drop) => self.void += 1,
         }
-        self.jobs.remove(&work);
+        self.strike(work);
         self.refill(self.now);
     }
 
@@ -224,8 +211,16 @@ impl Behaviour {
 
     /// An answer that is due, in order of time, until `None`.
     pub fn poll_answer(&mut self, now: Time) -> Option<Answer> {
-        self.advance(now);
-        self.due.pop_front()
+        self.now = self.now.max(now);
+        if let Some(answer) = self.due.pop_front() {
+            return Some(answer);
+        }
+        while let Some((at, kind)) = self.next_end().filter(|&(at, _)| at <= self.now) {
+            if let Some(answer) = self.end(at, kind) {
+                return Some(answer);
+            }
+        }
+        None
     }
 
     /// What new connections meet now.
@@ -240,7 +235,7 @@ impl Behaviour {
 
     /// Requests inside, served and waiting ones, those whose client left included.
     pub fn in_flight(&self) -> u32 {
-        u32::try_from(self.jobs.len() + self.due.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.inside() + self.due.len()).unwrap_or(u32::MAX)
     }
 
     /// Its load now. The latency is zero unless [`Behaviour::watch_load`] was called; errors, which
@@ -253,47 +248,62 @@ impl Behaviour {
     }
 
     /// The model it plays.
-    pub const fn model(&self) -> &BackendModel {
+    pub fn model(&self) -> &BackendModel {
         &self.model
     }
 
     /// Does all that is due until `now`, each thing at its own time.
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
-        while let Some((at, work)) = self.next_end().filter(|&(at, _)| at <= self.now) {
-            self.end(at, work);
+        while let Some((at, kind)) = self.next_end().filter(|&(at, _)| at <= self.now) {
+            let answer = self.end(at, kind);
+            self.due.extend(answer);
         }
     }
 
-    /// What ends next, and when; of two that end together, the one that came first.
-    fn next_end(&self) -> Option<(Time, WorkId)> {
-        let earliest = match (self.service.next(), self.bypass.next()) {
-            (Some(served), Some(bypassing)) => served.min(bypassing),
-            (one, other) => one.or(other)?,
-        };
-        Some((earliest.0, earliest.2))
+    fn inside(&self) -> usize {
+        self.occupied() + self.bypass.as_ref().map_or(0, |bypass| bypass.len())
     }
 
-    fn end(&mut self, at: Time, work: WorkId) {
-        let job = self.jobs.remove(&work).expect("a lane holds only what is inside");
-        let (status, bytes) = match job.place {
-            Place::Waiting => unreachable!("what waits is in no lane"),
-            Place::Served(slot) => {
-                self.service.remove(slot);
+    /// Those that are served or wait for it.
+    fn occupied(&self) -> usize {
+        self.service.len() + self.queue.len() - self.void as usize
+    }
+
+    /// When something ends next, and in which lane; of two that end together, the one that came
+    /// first.
+    fn next_end(&self) -> Option<(Time, Place)> {
+        let served = self.service.due();
+        let Some(bypass) = &self.bypass else { return served.map(|at| (at, Place::Served)) };
+        match (self.service.next(), bypass.next()) {
+            (Some(served), Some(bypassing)) if served < bypassing => {
+                Some((served.0, Place::Served))
+            }
+            (_, Some((at, _))) => Some((at, Place::Bypassing)),
+            (_, None) => served.map(|at| (at, Place::Served)),
+        }
+    }
+
+    /// Ends what ends next, at its time; its answer, if somebody is there for it.
+    fn end(&mut self, at: Time, place: Place) -> Option<Answer> {
+        let lane = match (place, &mut self.bypass) {
+            (Place::Bypassing, Some(bypass)) => &mut **bypass,
+            _ => &mut self.service,
+        };
+        let job = lane.pop().expect("a lane that tells of work holds it");
+        let (status, bytes) = match job.kind {
+            Kind::Served => {
                 if let Some(meter) = &mut self.meter {
                     meter.record(at, job.met, at.since(job.began));
                 }
                 (OK, self.model.response_bytes)
             }
-            Place::Bypassing(slot, status) => {
-                self.bypass.remove(slot);
-                (status, 0)
-            }
+            Kind::Bypassing(status) => (status, 0),
         };
-        if !job.abandoned {
-            self.due.push_back(Answer { work, at, status: Some(status), bytes });
-        }
+        let abandoned = self.roll.is_some() && self.strike(job.work);
         self.refill(at);
+        let answer = Answer { work: job.work, at, status: Some(status), bytes };
+        (!abandoned).then_some(answer)
     }
 
     fn has_free_server(&self) -> bool {
@@ -306,28 +316,31 @@ impl Behaviour {
     /// Whether one more request would be more than may be served and wait.
     fn is_full(&self) -> bool {
         let room = |queue| self.model.concurrency as usize + queue as usize;
-        let inside = self.service.len() + self.queue.len();
-        self.model.queue.is_some_and(|queue| inside >= room(queue))
+        self.model.queue.is_some_and(|queue| self.occupied() >= room(queue))
     }
 
     /// Starts service; faults that slow it down count from here on.
-    fn start(&mut self, at: Time, work: WorkId, seq: u64, demand: Duration) -> Slot {
+    fn start(&mut self, at: Time, job: Job, demand_ns: u64) {
         let factor = self.condition.factor();
-        let demand = if factor == 1.0 {
-            demand
-        } else {
-            Duration::from_nanos((time::nanos(demand) as f64 * factor).round() as u64)
-        };
-        self.service.insert(at, work, seq, demand)
+        let slowed = if factor == 1.0 { demand_ns } else { time::whole(demand_ns as f64 * factor) };
+        self.service.insert(at, job, slowed);
     }
 
     /// Gives a free server to the oldest request that waits.
     fn refill(&mut self, at: Time) {
         while self.has_free_server()
-            && let Some((seq, (work, demand))) = self.queue.pop_first()
+            && let Some((job, demand_ns)) = self.queue.pop_front()
         {
-            let place = Place::Served(self.start(at, work, seq, demand));
-            self.jobs.get_mut(&work).expect("what waits is inside").place = place;
+            if let Some(roll) = &mut self.roll {
+                match roll.seat_of(&job) {
+                    Some(seat) => seat.place = Place::Served,
+                    None => {
+                        self.void -= 1;
+                        continue;
+                    }
+                }
+            }
+            self.start(at, job, demand_ns);
         }
         self.set_speeds(at);
     }
@@ -344,16 +357,55 @@ impl Behaviour {
             (service, Speed::FULL)
         };
         self.service.set_speed(at, service);
-        self.bypass.set_speed(at, bypass);
+        if let Some(lane) = &mut self.bypass {
+            lane.set_speed(at, bypass);
+        }
     }
 
     /// Everything inside is lost; clients that are still there see a reset.
     fn crash(&mut self) {
+        self.call_the_roll();
         let at = self.now;
-        let lost = std::mem::take(&mut self.jobs).into_iter().filter(|(_, job)| !job.abandoned);
-        self.due.extend(lost.map(|(work, _)| Answer { work, at, status: None, bytes: 0 }));
+        let lost = self.roll.take().into_iter().flat_map(|roll| roll.expectant());
+        self.due.extend(lost.map(|work| Answer { work, at, status: None, bytes: 0 }));
         self.queue.clear();
+        self.void = 0;
         self.service.clear();
-        self.bypass.clear();
+        self.bypass = None;
+    }
+}
+
+/// Who is inside by name.
+impl Behaviour {
+    /// Writes the roll, if there is none and somebody to be on it.
+    fn call_the_roll(&mut self) {
+        if self.roll.is_some() || self.inside() == 0 {
+            return;
+        }
+        let mut roll = Roll::default();
+        self.queue.iter().for_each(|(job, _)| roll.enter(job, Place::Waiting));
+        self.service.iter().for_each(|job| roll.enter(job, Place::Served));
+        let bypassing = self.bypass.iter().flat_map(|lane| lane.iter());
+        bypassing.for_each(|job| roll.enter(job, Place::Bypassing));
+        self.roll = Some(Box::new(roll));
+    }
+
+    /// Strikes a name off the roll; whether its client had left. What was called off by that goes
+    /// when it comes first, and where it is more than half.
+    fn strike(&mut self, work: WorkId) -> bool {
+        let Some(roll) = &mut self.roll else { return false };
+        let seat = roll.leave(work);
+        self.service.drop_void(|job| roll.lacks(job));
+        if let Some(bypass) = &mut self.bypass {
+            bypass.drop_void(|job| roll.lacks(job));
+        }
+        if self.void as usize > self.queue.len() / 2 {
+            self.queue.retain(|(job, _)| !roll.lacks(job));
+            self.void = 0;
+        }
+        if roll.is_empty() {
+            self.roll = None;
+        }
+        seat.is_some_and(|seat| seat.abandoned)
     }
 }

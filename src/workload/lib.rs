@@ -7,6 +7,7 @@ pub mod arrivals;
 pub mod behaviour;
 mod condition;
 pub mod fault;
+mod job;
 pub mod keys;
 mod lane;
 pub mod load;

@@ -1,0 +1,87 @@
+//! A request inside a backend, and who is inside by name. It must not know when anything is done.
+
+use std::collections::BTreeMap;
+
+use base::Time;
+
+use crate::behaviour::WorkId;
+
+/// A request inside, wherever it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    pub(crate) work: WorkId,
+    /// Its number among the backend's requests.
+    pub(crate) seq: u64,
+    /// When it came.
+    pub(crate) began: Time,
+    /// Requests that were inside then.
+    pub(crate) met: u32,
+    pub(crate) kind: Kind,
+}
+
+/// How a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// By being served.
+    Served,
+    /// With this status, past the queue.
+    Bypassing(u16),
+}
+
+/// Where somebody stands who is inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Waiting,
+    Served,
+    Bypassing,
+}
+
+/// What is known by name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    /// Of which request: a name may be given again.
+    seq: u64,
+    pub(crate) place: Place,
+    /// Its client left; it is finished for nobody.
+    pub(crate) abandoned: bool,
+}
+
+/// All who are inside, by name. Only a client that leaves asks for a name, which is rare: the roll
+/// is written when the first of them does, and thrown away when nobody is inside any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Roll(BTreeMap<WorkId, Seat>);
+
+impl Roll {
+    pub(crate) fn enter(&mut self, job: &Job, place: Place) {
+        self.0.insert(job.work, Seat { seq: job.seq, place, abandoned: false });
+    }
+
+    /// The seat of this name.
+    pub(crate) fn seat(&mut self, work: WorkId) -> Option<&mut Seat> {
+        self.0.get_mut(&work)
+    }
+
+    /// Somebody is inside no longer.
+    pub(crate) fn leave(&mut self, work: WorkId) -> Option<Seat> {
+        self.0.remove(&work)
+    }
+
+    /// The seat of this request; none when it was called off.
+    pub(crate) fn seat_of(&mut self, job: &Job) -> Option<&mut Seat> {
+        self.0.get_mut(&job.work).filter(|seat| seat.seq == job.seq)
+    }
+
+    /// Whether this request was called off.
+    pub(crate) fn lacks(&self, job: &Job) -> bool {
+        self.0.get(&job.work).is_none_or(|seat| seat.seq != job.seq)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those whose client has not left, in the order of their names.
+    pub(crate) fn expectant(self) -> impl Iterator<Item = WorkId> {
+        self.0.into_iter().filter(|(_, seat)| !seat.abandoned).map(|(work, _)| work)
+    }
+}
