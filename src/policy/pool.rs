@@ -4,6 +4,7 @@
 mod roster;
 mod service;
 mod status;
+mod traffic;
 
 use std::collections::BTreeSet;
 
@@ -12,6 +13,7 @@ use base::{BackendId, Slab, Time};
 use self::roster::Outdated;
 pub(crate) use self::service::Ejection;
 pub use self::status::{BackendStatus, State};
+use self::traffic::Traffic;
 use crate::health::Check;
 use crate::outlier::Failure;
 use crate::settings::PanicSettings;
@@ -31,8 +33,6 @@ pub(crate) struct Backend {
     pub(crate) name: String,
     /// What its health checks say; `None` where health is off.
     pub(crate) check: Option<Check>,
-    /// When it last gave a sign of life; at first when it was added.
-    pub(crate) alive_at: Time,
     pub(crate) last_check: Option<String>,
     pub(crate) last_check_passed: Option<bool>,
     pub(crate) last_failure: Option<Failure>,
@@ -55,8 +55,6 @@ pub(crate) struct Backend {
     since: Time,
     /// The number of its coming, which is its place in the order.
     joined: u64,
-    in_flight: u32,
-    attempts: u64,
     failures: u64,
 }
 
@@ -81,8 +79,8 @@ pub struct Pool {
     /// [`Pool::refresh`].
     candidates: Vec<Candidate>,
     totals: Totals,
-    /// Per slot: the tenant's place among the candidates.
-    places: Vec<u32>,
+    /// By slot.
+    traffic: Vec<Traffic>,
     /// What of the candidates or their weights is no longer as in `candidates`.
     outdated: Outdated,
     /// Backends added so far.
@@ -116,6 +114,7 @@ impl Pool {
     /// One backend.
     pub fn status(&self, id: BackendId) -> Option<BackendStatus<'_>> {
         let backend = self.get(id)?;
+        let traffic = self.traffic_of(id)?;
         Some(BackendStatus {
             id,
             name: &backend.name,
@@ -124,8 +123,8 @@ impl Pool {
             state: backend.state,
             reason: &backend.reason,
             since: backend.since,
-            in_flight: backend.in_flight,
-            attempts: backend.attempts,
+            in_flight: traffic.in_flight,
+            attempts: traffic.attempts,
             failures: backend.failures,
             last_failure: backend.last_failure,
             last_check: backend.last_check.as_deref(),
@@ -175,7 +174,7 @@ impl Pool {
             names: BTreeSet::new(),
             candidates: Vec::new(),
             totals: Totals { weight: 0, in_flight: 0 },
-            places: Vec::new(),
+            traffic: Vec::new(),
             outdated: Outdated::Nothing,
             joined: 0,
             ready: 0,
@@ -215,7 +214,6 @@ impl Pool {
         let id = BackendId::from(self.backends.insert(Backend {
             name,
             check,
-            alive_at: now,
             last_check: None,
             last_check_passed: None,
             last_failure: None,
@@ -231,16 +229,11 @@ impl Pool {
             reason: if ready { "added" } else { "added: no probe has passed yet" }.into(),
             since: now,
             joined: self.joined,
-            in_flight: 0,
-            attempts: 0,
             failures: 0,
         }));
         self.joined += 1;
         self.order.push(id);
-        if self.places.len() <= id.slot as usize {
-            self.places.resize(id.slot as usize + 1, NOWHERE);
-        }
-        self.places[id.slot as usize] = NOWHERE;
+        self.open_traffic(now, id);
         self.count_in(id);
         id
     }
@@ -252,7 +245,7 @@ impl Pool {
         self.order.remove(self.order.partition_point(is_before));
         let backend = self.backends.remove(id.into())?;
         self.names.remove(&backend.name);
-        self.places[id.slot as usize] = NOWHERE;
+        self.close_traffic(id);
         self.count_out(&backend);
         Some(backend.name)
     }
@@ -317,7 +310,7 @@ impl Pool {
 
     /// Whether this backend may have no more attempts.
     pub(crate) fn is_full(&self, id: BackendId) -> bool {
-        self.full > 0 && self.get(id).is_some_and(|b| b.in_flight >= self.most_in_flight)
+        self.full > 0 && self.traffic_of(id).is_some_and(|t| t.in_flight >= self.most_in_flight)
     }
 
     /// Whether this backend is one of all candidates.
@@ -331,36 +324,6 @@ impl Pool {
 
     pub(crate) fn has_candidates(&self) -> bool {
         !self.candidates.is_empty()
-    }
-
-    pub(crate) fn place_of(&self, id: BackendId) -> Option<usize> {
-        let place = *self.places.get(id.slot as usize)? as usize;
-        // The generation is compared too: the slot may have another tenant by now.
-        (self.candidates.get(place)?.id == id).then_some(place)
-    }
-
-    /// An attempt was sent to this backend.
-    pub(crate) fn attempt_began(&mut self, id: BackendId) {
-        let backend = self.get_mut(id).expect("a pick is checked before it is sent");
-        backend.attempts += 1;
-        backend.in_flight += 1;
-        self.at_work = true;
-        if let Some(place) = self.place_of(id) {
-            self.candidates[place].in_flight += 1;
-            self.totals.in_flight += 1;
-            self.full += usize::from(self.candidates[place].in_flight == self.most_in_flight);
-        }
-    }
-
-    /// An attempt at this backend ended; nothing where the backend is gone.
-    pub(crate) fn attempt_ended(&mut self, id: BackendId) {
-        let Some(backend) = self.get_mut(id) else { return };
-        backend.in_flight -= 1;
-        if let Some(place) = self.place_of(id) {
-            self.full -= usize::from(self.candidates[place].in_flight == self.most_in_flight);
-            self.candidates[place].in_flight -= 1;
-            self.totals.in_flight -= 1;
-        }
     }
 
     /// An attempt at this backend failed.

@@ -115,9 +115,8 @@ impl Balancer {
             let observation = Observation { after: now.since(running.began), seen };
             self.strategy.observed(now, running.backend, observation);
         }
-        self.pool.attempt_ended(running.backend);
-        if let Some(status) = self.pool.status(running.backend) {
-            self.strategy.ended(running.backend, status.in_flight);
+        if let Some(in_flight) = self.pool.attempt_ended(running.backend) {
+            self.strategy.ended(running.backend, in_flight);
         }
     }
 }

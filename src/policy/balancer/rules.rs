@@ -50,7 +50,7 @@ impl Balancer {
             } else {
                 backend.check = Some(Check::trusted(rise, fall));
                 // Nobody asked it, so its silence begins now.
-                backend.alive_at = now;
+                self.pool.note_alive(now, id);
                 self.upkeep.schedule.add(now, id);
             }
             self.look_after(now, id);

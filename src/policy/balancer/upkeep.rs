@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use base::{BackendId, FailureKind, ProbeId, Rng, Time};
 
-use super::Balancer;
 use super::ejection::Ejections;
+use super::{Balancer, earlier};
 use crate::event::{Event, EventKind};
 use crate::health::Check;
 use crate::message::{CommandError, Output, Probe, ProbeKind, ProbeResult};
@@ -41,8 +41,8 @@ impl Upkeep {
 
     /// When [`Balancer::tend`] has something to do; a leftover of the schedule may make it early.
     pub(super) fn next(&self) -> Option<Time> {
-        let times = [self.schedule.next_wake(), self.timers.next(), self.ejections.next_report()];
-        times.into_iter().flatten().min()
+        let probes = earlier(self.schedule.next_wake(), self.timers.next());
+        earlier(probes, self.ejections.next_report())
     }
 }
 
@@ -172,12 +172,6 @@ impl Balancer {
 
 /// Probes.
 impl Balancer {
-    pub(super) fn is_alive(&mut self, now: Time, id: BackendId) {
-        if let Some(backend) = self.pool.get_mut(id) {
-            backend.alive_at = now;
-        }
-    }
-
     /// Takes a backend that could not be connected to out until its next probe passes.
     pub(super) fn note_failed_connect(
         &mut self,
@@ -218,13 +212,12 @@ impl Balancer {
             ProbeResult::Failed(words) => (false, words),
             ProbeResult::Unsent(words) => {
                 // Nobody was asked, so the silence until now proves nothing.
-                backend.alive_at = now;
                 backend.last_check = Some(format!("not sent: {words}"));
+                self.pool.note_alive(now, id);
                 return;
             }
         };
         let why = if passed {
-            backend.alive_at = now;
             check.pass();
             format!("probe passed: {words}")
         } else {
@@ -239,6 +232,9 @@ impl Balancer {
         }
         backend.last_check = Some(words);
         backend.last_check_passed = Some(passed);
+        if passed {
+            self.pool.note_alive(now, id);
+        }
         self.settle(now, id, &why);
     }
 
@@ -268,11 +264,11 @@ impl Balancer {
 
     /// When this backend will have been silent for too long: `Some(None)` is never, `None` now.
     fn silent_at(&self, now: Time, id: BackendId) -> Option<Option<Time>> {
-        let (Some(backend), Some(health)) = (self.pool.get(id), &self.settings.health) else {
+        let (Some(alive_at), Some(health)) = (self.pool.alive_at(id), &self.settings.health) else {
             return Some(None);
         };
         let Some(remove_after) = health.remove_after else { return Some(None) };
-        let at = backend.alive_at + remove_after;
+        let at = alive_at + remove_after;
         if at > now {
             Some(Some(at))
         } else if self.pool.len() == 1 {

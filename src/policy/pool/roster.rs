@@ -41,10 +41,10 @@ impl Pool {
         self.full = 0;
         self.candidates.clear();
         self.totals = Totals::default();
-        self.places.fill(NOWHERE);
+        self.traffic.iter_mut().for_each(|traffic| traffic.place = NOWHERE);
         for i in 0..self.order.len() {
             if let Some(entry) = self.entry(self.order[i]) {
-                self.places[entry.id.slot as usize] = self.candidates.len() as u32;
+                self.traffic[entry.id.slot as usize].place = self.candidates.len() as u32;
                 self.count_entry(&entry);
                 self.candidates.push(entry);
             }
@@ -67,7 +67,7 @@ impl Pool {
             (Some(place), Some(entry)) => self.candidates[place] = entry,
             (Some(place), None) => {
                 self.candidates.remove(place);
-                self.places[id.slot as usize] = NOWHERE;
+                self.traffic[id.slot as usize].place = NOWHERE;
                 self.number_from(place);
             }
             (None, Some(entry)) => {
@@ -83,7 +83,8 @@ impl Pool {
     /// What the list holds of this backend.
     fn entry(&self, id: BackendId) -> Option<Candidate> {
         let backend = self.get(id).filter(|backend| self.is_to_be_candidate(backend))?;
-        Some(Candidate { id, weight: self.weight_now(backend), in_flight: backend.in_flight })
+        let in_flight = self.traffic_of(id)?.in_flight;
+        Some(Candidate { id, weight: self.weight_now(backend), in_flight })
     }
 
     fn count_entry(&mut self, entry: &Candidate) {
@@ -94,7 +95,7 @@ impl Pool {
 
     fn number_from(&mut self, place: usize) {
         for (place, candidate) in self.candidates.iter().enumerate().skip(place) {
-            self.places[candidate.id.slot as usize] = place as u32;
+            self.traffic[candidate.id.slot as usize].place = place as u32;
         }
     }
 }

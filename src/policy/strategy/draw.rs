@@ -96,6 +96,14 @@ impl Iterator for Distinct<'_> {
     }
 }
 
+/// Two distinct indices below `n`, which is at least 2: the first two of [`Distinct`], without its
+/// list. Nearly every draw is of two.
+pub(super) fn two(n: usize, rng: &mut Rng) -> [usize; 2] {
+    let first = rng.below(n);
+    let second = rng.below(n - 1);
+    [first, second + usize::from(second >= first)]
+}
+
 /// Puts things into a random order, each order equally likely (Fisher and Yates, in Durstenfeld's
 /// form of 1964).
 pub(super) fn shuffle<T>(things: &mut [T], rng: &mut Rng) {
@@ -107,6 +115,15 @@ pub(super) fn shuffle<T>(things: &mut [T], rng: &mut Rng) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_are_the_first_two() {
+        for n in 2..40 {
+            let mut rng = Rng::from_seed(n as u64);
+            let distinct: Vec<usize> = Distinct::new(2, n, &mut rng.clone()).collect();
+            assert_eq!(two(n, &mut rng)[..], distinct[..], "of {n}");
+        }
+    }
 
     /// Every ordered choice of `count` of five, and every order of four, equally often.
     #[test]

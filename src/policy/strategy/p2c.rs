@@ -4,7 +4,7 @@
 use base::{BackendId, RequestMeta, Rng, Time};
 
 use super::by_weight::ByWeight;
-use super::draw::{MAX_DRAWN, less_loaded};
+use super::draw::{MAX_DRAWN, less_loaded, two};
 use super::least_request::least_loaded;
 use super::registry::{flag, integer};
 use super::{Candidates, Entry, Job, Parameter, Strategy, load_per_weight};
@@ -71,6 +71,8 @@ impl Strategy for P2c {
         } else if self.replacement {
             let drawn = (0..self.choices).map(|_| self.by_weight.one(candidates, rng));
             less_loaded(candidates, drawn)
+        } else if self.choices == 2 && n >= 2 && self.by_weight.is_even() {
+            less_loaded(candidates, two(n, rng).into_iter())
         } else {
             less_loaded(candidates, self.by_weight.several(self.choices, candidates, rng))
         };
