@@ -91,15 +91,6 @@ impl Grid {
         (index as usize).min(self.count - 1)
     }
 
-    /// The first window whose end lies at or after `time`; `None` behind the last one.
-    pub(crate) fn first_end_from(&self, time: Time) -> Option<usize> {
-        let at = time.as_nanos().saturating_sub(self.warmup_ns);
-        if at > self.duration_ns {
-            return None;
-        }
-        Some(self.window_of(at.saturating_sub(1)))
-    }
-
     /// The beginning of a window.
     pub(crate) fn start_ns(&self, window: usize) -> u64 {
         window as u64 * self.window_ns
@@ -144,6 +135,34 @@ impl Grid {
     }
 }
 
+/// Finds windows of times that lie close together, most of them by two comparisons.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Nearby {
+    window: usize,
+    from_ns: u64,
+    to_ns: u64,
+}
+
+impl Nearby {
+    /// As [`Grid::window_of`].
+    #[inline]
+    pub(crate) fn window_of(&mut self, grid: &Grid, measured_ns: u64) -> usize {
+        if measured_ns < self.from_ns || measured_ns >= self.to_ns {
+            self.window = grid.window_of(measured_ns);
+            self.from_ns = grid.start_ns(self.window);
+            self.to_ns = self.from_ns.saturating_add(grid.window_ns);
+        }
+        self.window
+    }
+
+    /// The first window whose end lies at or after `time`; `None` behind the last one.
+    #[inline]
+    pub(crate) fn first_end_from(&mut self, grid: &Grid, time: Time) -> Option<usize> {
+        let at = time.as_nanos().saturating_sub(grid.warmup_ns);
+        (at <= grid.duration_ns).then(|| self.window_of(grid, at.saturating_sub(1)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +186,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nearby_is_found_as_from_afar() {
+        for (window, duration) in [(1, 3), (7, 100), (10, 25), (1_000, 999)] {
+            let (grid, mut near) = (grid(0, window, duration), Nearby::default());
+            let mut rng = base::Rng::from_seed(window);
+            for at in (0..1_000).map(|_| rng.below(2 * duration as usize) as u64) {
+                assert_eq!(near.window_of(&grid, at), grid.window_of(at), "{at} by {window}");
+            }
+        }
+    }
+
+    #[test]
     fn the_estimate_is_mended_for_any_size() {
         for window in [1, 3, 7, 999_999_937, 1_000_000_000, 300_000_000_000] {
             let grid = grid(0, window, window * 1000);
@@ -184,7 +214,7 @@ mod tests {
 
     #[test]
     fn in_flight_changes_at_the_first_end_that_sees_it() {
-        let grid = grid(100, 10, 25);
+        let (grid, mut near) = (grid(100, 10, 25), Nearby::default());
         for (time, window) in [
             (0, Some(0)),
             (100, Some(0)),
@@ -194,7 +224,7 @@ mod tests {
             (125, Some(2)),
             (126, None),
         ] {
-            assert_eq!(grid.first_end_from(Time::from_nanos(time)), window, "{time}");
+            assert_eq!(near.first_end_from(&grid, Time::from_nanos(time)), window, "{time}");
         }
     }
 

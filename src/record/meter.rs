@@ -35,6 +35,11 @@ impl Meter {
         self.histogram.saturating_record(ns.min(HIGHEST_NS));
     }
 
+    /// As many records of nothing.
+    pub(crate) fn record_zeros(&mut self, count: u64) {
+        self.histogram.saturating_record_n(0, count);
+    }
+
     /// What was recorded, compact.
     pub(crate) fn distribution(&self) -> Distribution {
         Distribution {

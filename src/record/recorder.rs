@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::EventRow;
 use crate::expect::Span;
 use crate::gauge::{ProcessTotals, ResourceSample, Sample};
-use crate::grid::Grid;
+use crate::grid::{Grid, Nearby};
 use crate::sampled::Sampled;
 use crate::tally::{Ending, SpanMeter, Tally};
 use crate::trial::TrialRecord;
@@ -116,6 +116,8 @@ pub struct Progress {
 pub struct Recorder {
     plan: Plan,
     grid: Grid,
+    /// Where the latest times lie.
+    near: Nearby,
     progress: Arc<Progress>,
     /// What `progress` was told last: one writer needs no read-modify-write.
     told: Told,
@@ -156,6 +158,7 @@ impl Recorder {
         }
         Self {
             grid,
+            near: Nearby::default(),
             progress: Arc::default(),
             told: Told::default(),
             windows: Windows::new(grid.count()),
@@ -188,7 +191,7 @@ impl Recorder {
         self.progress.intended.store(self.told.intended, Ordering::Relaxed);
         self.tell_time(intended);
         let Some(at) = self.grid.measured(intended) else { return };
-        self.windows.begin(self.grid.window_of(at));
+        self.windows.begin(self.near.window_of(&self.grid, at));
         for span in &mut self.spans {
             if span.holds(at) {
                 span.begin();
@@ -218,11 +221,11 @@ impl Recorder {
             sent_ns: exchange.sent.map(|sent| self.grid.offset(sent)),
             dispatch_ns: exchange.sent.map_or(0, since_intended),
         };
-        let window = self.grid.window_of(at);
+        let window = self.near.window_of(&self.grid, at);
         self.windows.end(window, &ending);
         if let Some(sent) = exchange.sent {
-            let ended = self.grid.first_end_from(exchange.ended);
-            self.windows.flow(self.grid.first_end_from(sent), ended);
+            let sent = self.near.first_end_from(&self.grid, sent);
+            self.windows.flow(sent, self.near.first_end_from(&self.grid, exchange.ended));
         }
         for span in &mut self.spans {
             if span.holds(at) {

@@ -13,9 +13,71 @@ use serde::{Deserialize, Serialize};
 
 /// The histograms of an open window.
 struct Open {
+    /// Good requests that were sent when they were intended, as all simulated ones are: their
+    /// latency and their service are the same, and one record does for both.
+    prompt: Meter,
+    /// Good requests that were not.
     latency: Meter,
     service: Meter,
+    /// Sent requests that were not prompt …
     dispatch: Meter,
+    /// … and how many were.
+    undelayed: u64,
+}
+
+impl Open {
+    fn new() -> Self {
+        Self {
+            prompt: Meter::new(),
+            latency: Meter::new(),
+            service: Meter::new(),
+            dispatch: Meter::new(),
+            undelayed: 0,
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, ending: &Ending) {
+        if ending.outcome == Outcome::Ok {
+            if ending.dispatch_ns == 0 {
+                self.prompt.record(ending.latency_ns);
+            } else {
+                self.latency.record(ending.latency_ns);
+                self.service.record(ending.service_ns());
+            }
+        }
+        match (ending.sent_ns, ending.dispatch_ns) {
+            (None, _) => {}
+            (Some(_), 0) => self.undelayed += 1,
+            (Some(_), dispatch_ns) => self.dispatch.record(dispatch_ns),
+        }
+    }
+
+    /// Takes up what was closed before.
+    fn absorb(&mut self, closed: &Closed) {
+        self.latency.absorb(&closed.latency);
+        self.service.absorb(&closed.service);
+        self.dispatch.absorb(&closed.dispatch);
+    }
+
+    /// What was recorded; then it is empty again.
+    fn close(&mut self) -> Closed {
+        self.dispatch.record_zeros(std::mem::take(&mut self.undelayed));
+        let prompt = self.prompt.distribution();
+        let with_prompt = |meter: &Meter| {
+            let mut all = meter.distribution();
+            all.merge(&prompt);
+            all
+        };
+        let closed = Closed {
+            latency: with_prompt(&self.latency),
+            service: with_prompt(&self.service),
+            dispatch: self.dispatch.distribution(),
+        };
+        let meters = [&mut self.prompt, &mut self.latency, &mut self.service, &mut self.dispatch];
+        meters.into_iter().for_each(Meter::clear);
+        closed
+    }
 }
 
 #[derive(Default)]
@@ -86,16 +148,9 @@ impl Windows {
         assert!(slot.under_way > 0, "a request ended that did not begin, or ended twice");
         slot.under_way -= 1;
         tally::count(&mut slot.counts, ending);
-        let is_ok = ending.outcome == Outcome::Ok;
-        if is_ok || ending.sent_ns.is_some() {
+        if ending.outcome == Outcome::Ok || ending.sent_ns.is_some() {
             let open = slot.open.get_or_insert_with(|| reopen(&mut self.spare, &slot.closed));
-            if is_ok {
-                open.latency.record(ending.latency_ns);
-                open.service.record(ending.service_ns());
-            }
-            if ending.sent_ns.is_some() {
-                open.dispatch.record(ending.dispatch_ns);
-            }
+            open.record(ending);
         }
         if window < self.front {
             self.close_if_done(window);
@@ -126,12 +181,7 @@ impl Windows {
     fn close(&mut self, window: usize) {
         let slot = &mut self.slots[window];
         if let Some(mut open) = slot.open.take() {
-            slot.closed.latency = open.latency.distribution();
-            slot.closed.service = open.service.distribution();
-            slot.closed.dispatch = open.dispatch.distribution();
-            open.latency.clear();
-            open.service.clear();
-            open.dispatch.clear();
+            slot.closed = open.close();
             self.spare.push(*open);
         }
     }
@@ -172,14 +222,8 @@ impl Windows {
 /// taken up where it ended (a feeder out of order, or two rounds in one recorder).
 #[cold]
 fn reopen(spare: &mut Vec<Open>, closed: &Closed) -> Box<Open> {
-    let mut open = spare.pop().unwrap_or_else(|| Open {
-        latency: Meter::new(),
-        service: Meter::new(),
-        dispatch: Meter::new(),
-    });
-    open.latency.absorb(&closed.latency);
-    open.service.absorb(&closed.service);
-    open.dispatch.absorb(&closed.dispatch);
+    let mut open = spare.pop().unwrap_or_else(Open::new);
+    open.absorb(closed);
     Box::new(open)
 }
 
@@ -231,6 +275,20 @@ mod tests {
         let records = windows.finish(2);
         assert_eq!(records[0].latency.count(), 2);
         assert_eq!(records[0].latency.sum_ns(), 10_000_000);
+    }
+
+    #[test]
+    fn prompt_and_late_requests_are_in_the_same_histograms() {
+        let mut windows = Windows::new(2);
+        for (window, dispatch_ns) in [(0, 0), (0, 2_000_000), (1, 0), (0, 0)] {
+            windows.begin(window);
+            windows.end(window, &Ending { dispatch_ns, ..ok(5_000_000) });
+        }
+        let first = windows.finish(2).swap_remove(0);
+        assert_eq!((first.latency.count(), first.latency.sum_ns()), (3, 15_000_000));
+        assert_eq!((first.service.count(), first.service.sum_ns()), (3, 13_000_000));
+        assert_eq!((first.dispatch.count(), first.dispatch.max_ns()), (3, 2_000_000));
+        assert_eq!(first.dispatch.at_rank(2), Some(511), "nothing is below a microsecond");
     }
 
     #[test]
