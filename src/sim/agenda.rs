@@ -5,6 +5,8 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use base::Time;
 
+use crate::wakes::{INDEX_BITS, Wakes};
+
 /// What lies a fixed time ahead comes in order by itself; a queue holds it at a fraction of a
 /// heap's cost.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +26,45 @@ const LANES: usize = 4;
 /// So few void events are not worth a look at all of a lane.
 const FEW: usize = 1_024;
 
+/// Time, then the order of entry; behind it, where it stands in a heap of nothing but ranks, a place
+/// in some table. In one number, because the earlier of two is asked for all the time.
+pub(crate) type Rank = u128;
+
+/// Behind all events: nothing stands there.
+const NEVER: Rank = Rank::MAX;
+
+/// The most events of one trial, 10¹²: at a million requests a second they last for two days.
+const MAX_EVENTS: u64 = 1 << (64 - INDEX_BITS);
+
+fn rank(at: Time, seq: u64) -> Rank {
+    Rank::from(at.as_nanos()) << 64 | Rank::from(seq << INDEX_BITS)
+}
+
 /// Events in order of time; of the same time, in the order in which they were added.
 #[derive(Debug)]
 pub(crate) struct Agenda<E> {
+    /// When what stands first in each lane comes, and behind them in the heap and of the backends:
+    /// what comes next is found without a look at any of them.
+    first: [Rank; PLACES],
+    /// Which of them is the earliest, the network left out: what is on it comes at once where it
+    /// has no delay, and what comes after that need not be found again.
+    soonest: usize,
     lanes: [VecDeque<Entry<E>>; LANES],
     heap: BinaryHeap<Entry<E>>,
+    wakes: Wakes,
     seq: u64,
 }
+
+/// Where events stand besides the lanes.
+const HEAP: usize = LANES;
+const WAKES: usize = LANES + 1;
+const PLACES: usize = LANES + 2;
+
+const NETWORK: usize = Lane::Network as usize;
+
+/// A backend, by its index, is to be looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wake(pub(crate) u32);
 
 #[derive(Debug)]
 struct Entry<E> {
@@ -40,8 +74,8 @@ struct Entry<E> {
 }
 
 impl<E> Entry<E> {
-    const fn key(&self) -> (Time, u64) {
-        (self.at, self.seq)
+    fn rank(&self) -> Rank {
+        rank(self.at, self.seq)
     }
 }
 
@@ -62,56 +96,82 @@ impl<E> PartialOrd for Entry<E> {
 impl<E> Ord for Entry<E> {
     /// Reversed: the heap's greatest is the earliest.
     fn cmp(&self, other: &Self) -> Ordering {
-        other.key().cmp(&self.key())
+        other.rank().cmp(&self.rank())
     }
 }
 
-impl<E> Agenda<E> {
+impl<E: From<Wake>> Agenda<E> {
     pub(crate) fn new() -> Self {
-        Self { lanes: Default::default(), heap: BinaryHeap::new(), seq: 0 }
+        Self {
+            first: [NEVER; PLACES],
+            soonest: HEAP,
+            lanes: Default::default(),
+            heap: BinaryHeap::new(),
+            wakes: Wakes::default(),
+            seq: 0,
+        }
     }
 
     /// How many events are to come.
     pub(crate) fn len(&self) -> usize {
-        self.heap.len() + self.lanes.iter().map(VecDeque::len).sum::<usize>()
+        self.heap.len() + self.wakes.len() + self.lanes.iter().map(VecDeque::len).sum::<usize>()
     }
 
     /// Adds an event of any time.
     pub(crate) fn push(&mut self, at: Time, event: E) {
-        let seq = self.next_seq();
-        self.heap.push(Entry { at, seq, event });
+        let entry = self.entry(at, event);
+        self.push_to_heap(entry);
+    }
+
+    /// Adds a look at a backend.
+    pub(crate) fn push_wake(&mut self, at: Time, Wake(backend): Wake) {
+        let rank = rank(at, self.next_seq()) | Rank::from(backend);
+        debug_assert!(backend < 1 << INDEX_BITS, "no more backends than a rank can name");
+        self.wakes.push(rank);
+        self.comes(WAKES, rank);
     }
 
     /// Adds an event to a lane, whose events usually come in order of time; one that does not is
     /// in order all the same.
     pub(crate) fn push_to(&mut self, lane: Lane, at: Time, event: E) {
-        let seq = self.next_seq();
-        let entry = Entry { at, seq, event };
+        let entry = self.entry(at, event);
         let queue = &mut self.lanes[lane as usize];
-        if queue.back().is_none_or(|last| last.at <= at) {
-            queue.push_back(entry);
-        } else {
-            self.heap.push(entry);
+        match queue.back() {
+            Some(last) if last.at > at => self.push_to_heap(entry),
+            Some(_) => queue.push_back(entry),
+            None => {
+                let rank = entry.rank();
+                queue.push_back(entry);
+                self.comes(lane as usize, rank);
+            }
         }
+    }
+
+    fn push_to_heap(&mut self, entry: Entry<E>) {
+        let rank = entry.rank();
+        self.heap.push(entry);
+        self.comes(HEAP, rank);
     }
 
     /// The earliest event.
     pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
-        let mut earliest = self.heap.peek().map(Entry::key);
-        let mut from = None;
-        for (index, lane) in self.lanes.iter().enumerate() {
-            if let Some(front) = lane.front()
-                && earliest.is_none_or(|key| front.key() < key)
-            {
-                earliest = Some(front.key());
-                from = Some(index);
-            }
+        let place =
+            if self.first[NETWORK] < self.first[self.soonest] { NETWORK } else { self.soonest };
+        if place == WAKES {
+            let rank = self.wakes.pop()?;
+            self.follows(WAKES, self.wakes.first());
+            let backend = rank as u32 & ((1 << INDEX_BITS) - 1);
+            return Some((Time::from_nanos((rank >> 64) as u64), Wake(backend).into()));
         }
-        let entry = match from {
-            Some(index) => self.lanes[index].pop_front(),
-            None => self.heap.pop(),
+        let (entry, next) = if place == HEAP {
+            (self.heap.pop()?, self.heap.peek())
+        } else {
+            let queue = &mut self.lanes[place];
+            (queue.pop_front()?, queue.front())
         };
-        entry.map(|entry| (entry.at, entry.event))
+        let next = next.map(Entry::rank);
+        self.follows(place, next);
+        Some((entry.at, entry.event))
     }
 
     /// Forgets void events of a lane of which `live` at most are not: deadlines of what has ended
@@ -119,16 +179,50 @@ impl<E> Agenda<E> {
     /// than half, so that an event costs the same however long it would have stood there.
     pub(crate) fn prune(&mut self, lane: Lane, live: usize, is_void: impl Fn(&E) -> bool) {
         let queue = &mut self.lanes[lane as usize];
+        let before = queue.len();
         while queue.front().is_some_and(|entry| is_void(&entry.event)) {
             queue.pop_front();
         }
         if queue.len() > 2 * live + FEW {
             queue.retain(|entry| !is_void(&entry.event));
         }
+        if queue.len() < before {
+            let next = queue.front().map(Entry::rank);
+            self.follows(lane as usize, next);
+        }
+    }
+
+    /// Something was added to a place.
+    #[inline]
+    fn comes(&mut self, place: usize, rank: Rank) {
+        self.first[place] = self.first[place].min(rank);
+        if place != NETWORK && rank < self.first[self.soonest] {
+            self.soonest = place;
+        }
+    }
+
+    /// What stood first in a place is gone, and this stands there now.
+    #[inline]
+    fn follows(&mut self, place: usize, next: Option<Rank>) {
+        self.first[place] = next.unwrap_or(NEVER);
+        if place == self.soonest {
+            let mut soonest = HEAP;
+            for other in [0, 2, 3, WAKES] {
+                if self.first[other] < self.first[soonest] {
+                    soonest = other;
+                }
+            }
+            self.soonest = soonest;
+        }
+    }
+
+    fn entry(&mut self, at: Time, event: E) -> Entry<E> {
+        Entry { at, seq: self.next_seq(), event }
     }
 
     fn next_seq(&mut self) -> u64 {
         self.seq += 1;
+        assert!(self.seq < MAX_EVENTS, "a trial of more than 10¹² events");
         self.seq
     }
 }
@@ -136,6 +230,12 @@ impl<E> Agenda<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl From<Wake> for u32 {
+        fn from(Wake(backend): Wake) -> Self {
+            backend
+        }
+    }
 
     fn drain(agenda: &mut Agenda<u32>) -> Vec<u32> {
         std::iter::from_fn(|| agenda.pop()).map(|(_, event)| event).collect()
@@ -160,13 +260,15 @@ mod tests {
     #[test]
     fn any_mixture_is_sorted() {
         let lanes = [Lane::Arrival, Lane::Network, Lane::Client, Lane::Attempt];
+        assert_eq!(lanes.len(), LANES);
         let mut rng = base::Rng::from_seed(1);
         let mut agenda = Agenda::new();
         let mut expected = Vec::new();
         for event in 0..10_000_u32 {
             let at = Time::from_nanos(rng.below(1_000) as u64);
             expected.push((at, event));
-            match rng.below(5) {
+            match rng.below(6) {
+                5 => agenda.push_wake(at, Wake(event)),
                 4 => agenda.push(at, event),
                 lane => agenda.push_to(lanes[lane], at, event),
             }

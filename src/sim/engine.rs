@@ -11,7 +11,7 @@ use record::Recorder;
 use scenario::Trial;
 use workload::{Arrival, FaultPlan, WorkId};
 
-use crate::agenda::{Agenda, Lane};
+use crate::agenda::{Agenda, Lane, Wake};
 use crate::client::Client;
 use crate::connections::Kept;
 use crate::server::{Connection, Server};
@@ -118,6 +118,12 @@ enum Event {
     Reset(Key),
     Answer(Key, u16),
     ProbeEnd(Key, Found),
+}
+
+impl From<Wake> for Event {
+    fn from(Wake(backend): Wake) -> Self {
+        Self::Backend(backend)
+    }
 }
 
 struct Engine<'a> {

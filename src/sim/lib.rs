@@ -16,5 +16,6 @@ mod connections;
 mod engine;
 mod server;
 mod subject;
+mod wakes;
 
 pub use engine::{Error, play};

@@ -5,7 +5,7 @@ use base::{AttemptId, FailureKind, Key, Outcome, Sent, Time};
 use workload::Arrival;
 
 use super::{Engine, Event, Leg};
-use crate::agenda::Lane;
+use crate::agenda::{Lane, Wake};
 use crate::client::Client;
 use crate::server::Connection;
 use crate::subject::{Order, Step};
@@ -171,7 +171,7 @@ impl Engine<'_> {
             });
         }
         if let Some(at) = self.servers[backend as usize].arm() {
-            self.agenda.push(at, Event::Backend(backend));
+            self.agenda.push_wake(at, Wake(backend));
         }
     }
 }
