@@ -21,6 +21,7 @@ import urllib.request
 
 from servers import (ENVOY, EVERYTHING, LAB, OTHER_CORE, ROOT, SUBJECT_CORE, fake_backends,
                      free_port, lab_proxy, nginx_200, proxies)
+from simulator import simulators_compared
 
 
 def wrk(port, connections, seconds, core, path="/"):
@@ -264,6 +265,12 @@ def sections(folder, rounds, seconds):
          " a client outside the process sees beyond the service time asked for: it includes the"
          " client's own and the loopback's share.",
          lambda: backends_compared(folder, rounds, seconds)),
+        ("Simulator", "Requests that are played a second of one core: Poisson arrivals at four"
+         " fifths of what the backends can do, exponential services, one at a time at each backend,"
+         " through the whole balancer and into the record. What is left when balancer, events and"
+         " record are taken away, the draws of arrivals and services, is the least that any"
+         " simulation of them must do.",
+         lambda: simulators_compared(rounds)),
     ]
 
 

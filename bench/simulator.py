@@ -1,0 +1,75 @@
+"""The simulator's speed against the least that a simulation can do, and against SimPy, in turns.
+It must not measure the proxy.
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+
+from servers import ROOT, SUBJECT_CORE, TARGET
+
+MODEL = str(ROOT / "bench" / "simpy_model.py")
+SIMPY = TARGET / "tools" / "simpy"
+
+BACKENDS = 1_000
+# So many requests of one trial last for a second or so each.
+REQUESTS, BARE_REQUESTS, SIMPY_REQUESTS = 3_000_000, 20_000_000, 100_000
+BY_BACKENDS = (10, 100, 1_000, 10_000, 100_000)
+
+
+def built():
+    """The program that `cargo bench -p sim` runs."""
+    out = subprocess.run(["cargo", "bench", "--locked", "-q", "-p", "sim", "--bench", "speed", "--no-run",
+                          "--message-format=json"],
+                         cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    messages = map(json.loads, out.splitlines())
+    return next(message["executable"] for message in messages
+                if message.get("executable") and message["target"]["name"] == "speed")
+
+
+def played(command):
+    """Million requests a second, on the subject's core."""
+    out = subprocess.run(["taskset", "-c", str(SUBJECT_CORE), *map(str, command)],
+                         env={"PYTHONPATH": str(SIMPY)}, capture_output=True, text=True, check=True)
+    return float(re.match(r"(\d+) requests/s", out.stdout).group(1)) / 1e6
+
+
+def spread(values, digits=2):
+    low, high = min(values), max(values)
+    return f"{statistics.median(values):.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def ratios(values, base):
+    return spread([mine / theirs for mine, theirs in zip(values, base)])
+
+
+def in_turns(candidates, rounds):
+    rates = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, command in candidates.items():
+            rates[name].append(played(command))
+    return rates
+
+
+def simulators_compared(rounds):
+    speed = built()
+    lab = f"lab, p2c over {BACKENDS:,} backends"
+    candidates = {lab: [speed, "play", "p2c", BACKENDS, REQUESTS],
+                  "the same arrivals and services, without balancer, events and record":
+                      [speed, "bare", BACKENDS, BARE_REQUESTS]}
+    if SIMPY.exists():
+        candidates["the same model in SimPy 4.1.1"] = [sys.executable, MODEL, BACKENDS, SIMPY_REQUESTS]
+    rates = in_turns(candidates, rounds)
+    lines = ["| simulation, one core | million requests/s | against lab's |", "|---|---|---|"]
+    for name, values in rates.items():
+        digits = 2 if statistics.median(values) >= 0.1 else 3
+        lines.append(f"| {name} | {spread(values, digits)} | {ratios(values, rates[lab])} |")
+    counts = {count: [speed, "play", "p2c", count, REQUESTS] for count in BY_BACKENDS}
+    rates = in_turns(counts, rounds)
+    lines += ["", "| lab, p2c over so many backends | million requests/s | time a request, against"
+              f" {BACKENDS:,} |", "|---|---|---|"]
+    for count, values in rates.items():
+        lines.append(f"| {count:,} | {spread(values)} | {ratios(rates[BACKENDS], values)} |")
+    return lines
