@@ -253,14 +253,14 @@ mod tests {
         let grid = Grid::new(Duration::ZERO, span.to * 2, span.to * 2);
         let mut meter = SpanMeter::new(span, &grid);
         for &(outcome, latency_ms) in outcomes {
-            meter.begin();
+            meter.begin(0, 1);
             let ending = Ending {
                 outcome,
                 latency_ns: latency_ms * 1_000_000,
                 sent_ns: (outcome != Outcome::Dropped).then_some(1),
                 dispatch_ns: 1_000_000,
             };
-            meter.end(&ending, 0);
+            meter.end(&ending, 0, 1);
         }
         meter.finish(&[], retries)
     }

@@ -191,11 +191,10 @@ impl Recorder {
         self.progress.intended.store(self.told.intended, Ordering::Relaxed);
         self.tell_time(intended);
         let Some(at) = self.grid.measured(intended) else { return };
-        self.windows.begin(self.near.window_of(&self.grid, at));
+        let window = self.near.window_of(&self.grid, at);
+        self.windows.begin(window);
         for span in &mut self.spans {
-            if span.holds(at) {
-                span.begin();
-            }
+            span.begin(window, at);
         }
     }
 
@@ -228,9 +227,7 @@ impl Recorder {
             self.windows.flow(sent, self.near.first_end_from(&self.grid, exchange.ended));
         }
         for span in &mut self.spans {
-            if span.holds(at) {
-                span.end(&ending, window);
-            }
+            span.end(&ending, window, at);
         }
         if self.plan.keep_requests {
             if self.requests.len() < MAX_KEPT_REQUESTS {

@@ -64,9 +64,9 @@ pub(crate) fn close(counts: &mut Counts) {
 
 /// A span being recorded.
 ///
-/// Histograms of the windows that lie in it as a whole are added at the end, so that a request
-/// costs the same however many spans it belongs to; only those of windows that the span cuts are
-/// recorded here.
+/// Counters and histograms of the windows that lie in it as a whole are added at the end, so that a
+/// request costs next to nothing more however many spans it belongs to; only those of windows that
+/// the span cuts are recorded here, and what no window knows.
 pub(crate) struct SpanMeter {
     span: Span,
     whole_windows: Range<usize>,
@@ -74,7 +74,6 @@ pub(crate) struct SpanMeter {
     to_ns: u64,
     counts: Counts,
     failures: [u64; FAILURE_KINDS.len()],
-    sent_in_time: u64,
     sent_late: u64,
     edges: Option<Box<Edges>>,
     failed: Meter,
@@ -96,7 +95,6 @@ impl SpanMeter {
             to_ns: base::time::nanos(span.to),
             counts: Counts::default(),
             failures: [0; FAILURE_KINDS.len()],
-            sent_in_time: 0,
             sent_late: 0,
             edges: None,
             failed: Meter::new(),
@@ -107,37 +105,39 @@ impl SpanMeter {
         self.span
     }
 
+    /// Whether a request that was intended then, which is in this window, is of this span without
+    /// the window being so as a whole.
     #[inline]
-    pub(crate) fn holds(&self, measured_ns: u64) -> bool {
-        self.from_ns <= measured_ns && measured_ns < self.to_ns
+    fn cuts(&self, window: usize, measured_ns: u64) -> bool {
+        !self.whole_windows.contains(&window)
+            && self.from_ns <= measured_ns
+            && measured_ns < self.to_ns
     }
 
     #[inline]
-    pub(crate) fn begin(&mut self) {
-        self.counts.intended += 1;
-    }
-
-    #[inline]
-    pub(crate) fn end(&mut self, ending: &Ending, window: usize) {
-        count(&mut self.counts, ending);
-        if let Some(sent) = ending.sent_ns {
-            if sent < self.to_ns as i64 {
-                self.sent_in_time += 1;
-            } else {
-                self.sent_late += 1;
-            }
+    pub(crate) fn begin(&mut self, window: usize, measured_ns: u64) {
+        if self.cuts(window, measured_ns) {
+            self.counts.intended += 1;
         }
+    }
+
+    #[inline]
+    pub(crate) fn end(&mut self, ending: &Ending, window: usize, measured_ns: u64) {
+        if self.cuts(window, measured_ns) {
+            self.record_edge(ending);
+        } else if !self.whole_windows.contains(&window) {
+            return;
+        }
+        self.sent_late += u64::from(ending.sent_ns.is_some_and(|sent| sent >= self.to_ns as i64));
         if let Outcome::Failed(kind) = ending.outcome {
             self.failures[kind as usize] += 1;
             self.failed.record(ending.latency_ns);
-        }
-        if !self.whole_windows.contains(&window) {
-            self.record_edge(ending);
         }
     }
 
     #[cold]
     fn record_edge(&mut self, ending: &Ending) {
+        count(&mut self.counts, ending);
         let edges = self.edges.get_or_insert_with(|| {
             let (latency, service, dispatch) = (Meter::new(), Meter::new(), Meter::new());
             Box::new(Edges { latency, service, dispatch })
@@ -166,6 +166,7 @@ impl SpanMeter {
             }
             sum.distribution()
         };
+        inside.iter().for_each(|window| self.counts.merge(&window.counts));
         close(&mut self.counts);
         self.counts.retries = retries;
         self.counts.attempts = retries.map(|retries| self.counts.sent + retries);
@@ -173,7 +174,7 @@ impl SpanMeter {
             span: self.span,
             counts: self.counts,
             failures: self.failures,
-            sent_in_time: self.sent_in_time,
+            sent_in_time: self.counts.sent - self.sent_late,
             sent_late: self.sent_late,
             latency: sum(edges.as_ref().map(|edges| &edges.latency), |window| &window.latency),
             service: sum(edges.as_ref().map(|edges| &edges.service), |window| &window.service),
