@@ -139,6 +139,7 @@ impl Behaviour {
             job.kind = Kind::Bypassing(status);
             let bypass = self.bypass.get_or_insert_with(|| Box::new(Lane::new()));
             bypass.insert(self.now, job, after_ns);
+            self.set_speeds(self.now);
             Place::Bypassing
         } else {
             let demand_ns = self.model.service.sample_ns(&mut rng);
@@ -153,7 +154,6 @@ impl Behaviour {
         if let Some(roll) = &mut self.roll {
             roll.enter(&job, place);
         }
-        self.set_speeds(self.now);
         Admission::Accepted
     }
 
@@ -324,6 +324,9 @@ impl Behaviour {
         let factor = self.condition.factor();
         let slowed = if factor == 1.0 { demand_ns } else { time::whole(demand_ns as f64 * factor) };
         self.service.insert(at, job, slowed);
+        if self.model.discipline == Discipline::Ps {
+            self.set_speeds(at);
+        }
     }
 
     /// Gives a free server to the oldest request that waits.
@@ -342,10 +345,13 @@ impl Behaviour {
             }
             self.start(at, job, demand_ns);
         }
-        self.set_speeds(at);
+        // Whoever left may have shared.
+        if self.model.discipline == Discipline::Ps {
+            self.set_speeds(at);
+        }
     }
 
-    /// Lets the lanes run as condition and discipline say.
+    /// Lets the lanes run as condition and discipline say. Without sharing only faults change that.
     fn set_speeds(&mut self, at: Time) {
         let (service, bypass) = if self.condition.hangs() {
             (Speed::HALT, Speed::HALT)
