@@ -15,13 +15,11 @@ pub(crate) enum Lane {
     Arrival,
     /// What is on the network, whose delay is the same for all.
     Network,
-    /// When clients lose patience.
-    Client,
     /// When attempts must have their answer.
     Attempt,
 }
 
-const LANES: usize = 4;
+const LANES: usize = 3;
 
 /// So few void events are not worth a look at all of a lane.
 const FEW: usize = 1_024;
@@ -52,13 +50,20 @@ pub(crate) struct Agenda<E> {
     lanes: [VecDeque<Entry<E>>; LANES],
     heap: BinaryHeap<Entry<E>>,
     wakes: Wakes,
+    /// The one that stands outside.
+    reminder: Option<Entry<E>>,
     seq: u64,
 }
+
+/// A place in the order of entry, kept for an event that is added later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket(u64);
 
 /// Where events stand besides the lanes.
 const HEAP: usize = LANES;
 const WAKES: usize = LANES + 1;
-const PLACES: usize = LANES + 2;
+const REMINDER: usize = LANES + 2;
+const PLACES: usize = LANES + 3;
 
 const NETWORK: usize = Lane::Network as usize;
 
@@ -108,19 +113,35 @@ impl<E: From<Wake>> Agenda<E> {
             lanes: Default::default(),
             heap: BinaryHeap::new(),
             wakes: Wakes::default(),
+            reminder: None,
             seq: 0,
         }
     }
 
     /// How many events are to come.
     pub(crate) fn len(&self) -> usize {
-        self.heap.len() + self.wakes.len() + self.lanes.iter().map(VecDeque::len).sum::<usize>()
+        let lanes = self.lanes.iter().map(VecDeque::len).sum::<usize>();
+        lanes + self.heap.len() + self.wakes.len() + usize::from(self.reminder.is_some())
     }
 
     /// Adds an event of any time.
     pub(crate) fn push(&mut self, at: Time, event: E) {
         let entry = self.entry(at, event);
         self.push_to_heap(entry);
+    }
+
+    /// A place in the order, as if an event were added now.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        Ticket(self.next_seq())
+    }
+
+    /// Puts one event in the place of the last that was put so: of many that somebody else keeps
+    /// in order, the first.
+    pub(crate) fn remind(&mut self, event: Option<(Time, Ticket, E)>) {
+        self.reminder = event.map(|(at, Ticket(seq), event)| Entry { at, seq, event });
+        let rank = self.reminder.as_ref().map(Entry::rank);
+        self.first[REMINDER] = rank.unwrap_or(NEVER);
+        self.seek();
     }
 
     /// Adds a look at a backend.
@@ -153,6 +174,13 @@ impl<E: From<Wake>> Agenda<E> {
         self.comes(HEAP, rank);
     }
 
+    /// Whether something comes until then.
+    #[inline]
+    pub(crate) fn has_by(&self, at: Time) -> bool {
+        let first = self.first[self.soonest].min(self.first[NETWORK]);
+        (first >> 64) as u64 <= at.as_nanos()
+    }
+
     /// The earliest event.
     pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
         let place =
@@ -163,11 +191,13 @@ impl<E: From<Wake>> Agenda<E> {
             let backend = rank as u32 & ((1 << INDEX_BITS) - 1);
             return Some((Time::from_nanos((rank >> 64) as u64), Wake(backend).into()));
         }
-        let (entry, next) = if place == HEAP {
-            (self.heap.pop()?, self.heap.peek())
-        } else {
-            let queue = &mut self.lanes[place];
-            (queue.pop_front()?, queue.front())
+        let (entry, next) = match place {
+            HEAP => (self.heap.pop()?, self.heap.peek()),
+            REMINDER => (self.reminder.take()?, None),
+            lane => {
+                let queue = &mut self.lanes[lane];
+                (queue.pop_front()?, queue.front())
+            }
         };
         let next = next.map(Entry::rank);
         self.follows(place, next);
@@ -206,14 +236,18 @@ impl<E: From<Wake>> Agenda<E> {
     fn follows(&mut self, place: usize, next: Option<Rank>) {
         self.first[place] = next.unwrap_or(NEVER);
         if place == self.soonest {
-            let mut soonest = HEAP;
-            for other in [0, 2, 3, WAKES] {
-                if self.first[other] < self.first[soonest] {
-                    soonest = other;
-                }
-            }
-            self.soonest = soonest;
+            self.seek();
         }
+    }
+
+    fn seek(&mut self) {
+        let mut soonest = HEAP;
+        for other in [Lane::Arrival as usize, Lane::Attempt as usize, WAKES, REMINDER] {
+            if self.first[other] < self.first[soonest] {
+                soonest = other;
+            }
+        }
+        self.soonest = soonest;
     }
 
     fn entry(&mut self, at: Time, event: E) -> Entry<E> {
@@ -247,10 +281,12 @@ mod tests {
         let mut agenda = Agenda::new();
         agenda.push(at(5), 50);
         agenda.push_to(Lane::Network, at(5), 51);
-        agenda.push_to(Lane::Client, at(9), 90);
+        agenda.push_to(Lane::Attempt, at(9), 90);
         agenda.push(at(5), 52);
         agenda.push_to(Lane::Network, at(7), 70);
-        agenda.push_to(Lane::Client, at(3), 30); // out of its lane's order
+        assert!(agenda.has_by(at(5)) && !agenda.has_by(at(4)));
+        agenda.push_to(Lane::Attempt, at(3), 30); // out of its lane's order
+        assert!(agenda.has_by(at(3)));
         agenda.push(at(9), 91);
         assert_eq!(agenda.len(), 7);
         assert_eq!(drain(&mut agenda), [30, 50, 51, 52, 70, 90, 91]);
@@ -258,8 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reminder_has_the_place_of_its_ticket_and_gives_way_to_the_next() {
+        let at = Time::from_nanos;
+        let mut agenda = Agenda::new();
+        agenda.push(at(5), 1);
+        let (early, late) = (agenda.ticket(), agenda.ticket());
+        agenda.push(at(5), 3);
+        agenda.remind(Some((at(4), late, 9)));
+        agenda.remind(Some((at(5), early, 2)));
+        assert_eq!(agenda.len(), 3);
+        assert_eq!(drain(&mut agenda), [1, 2, 3]);
+        agenda.remind(Some((at(6), late, 4)));
+        agenda.remind(None);
+        assert_eq!((agenda.len(), agenda.pop()), (0, None));
+    }
+
+    #[test]
     fn any_mixture_is_sorted() {
-        let lanes = [Lane::Arrival, Lane::Network, Lane::Client, Lane::Attempt];
+        let lanes = [Lane::Arrival, Lane::Network, Lane::Attempt];
         assert_eq!(lanes.len(), LANES);
         let mut rng = base::Rng::from_seed(1);
         let mut agenda = Agenda::new();
@@ -267,9 +319,9 @@ mod tests {
         for event in 0..10_000_u32 {
             let at = Time::from_nanos(rng.below(1_000) as u64);
             expected.push((at, event));
-            match rng.below(6) {
-                5 => agenda.push_wake(at, Wake(event)),
-                4 => agenda.push(at, event),
+            match rng.below(5) {
+                4 => agenda.push_wake(at, Wake(event)),
+                3 => agenda.push(at, event),
                 lane => agenda.push_to(lanes[lane], at, event),
             }
         }
@@ -282,9 +334,9 @@ mod tests {
     fn void_events_at_the_front_are_forgotten() {
         let mut agenda = Agenda::new();
         for event in [1, 3, 4, 5] {
-            agenda.push_to(Lane::Client, Time::from_nanos(event.into()), event);
+            agenda.push_to(Lane::Attempt, Time::from_nanos(event.into()), event);
         }
-        agenda.prune(Lane::Client, 1, |event| event % 2 == 1);
+        agenda.prune(Lane::Attempt, 1, |event| event % 2 == 1);
         assert_eq!(drain(&mut agenda), [4, 5]);
     }
 
@@ -292,8 +344,8 @@ mod tests {
     fn void_events_behind_one_that_stays_are_forgotten_too() {
         let mut agenda = Agenda::new();
         for event in 0..1_000_000 {
-            agenda.push_to(Lane::Client, Time::from_nanos(event.into()), event);
-            agenda.prune(Lane::Client, 2, |&other| other != 0 && other != event);
+            agenda.push_to(Lane::Attempt, Time::from_nanos(event.into()), event);
+            agenda.prune(Lane::Attempt, 2, |&other| other != 0 && other != event);
             assert!(agenda.len() <= 2 * 2 + FEW + 1, "{} are kept", agenda.len());
         }
         assert_eq!(drain(&mut agenda)[0], 0, "and the one that stays is the first");

@@ -10,6 +10,8 @@ use record::{Exchange, Recorder};
 use scenario::{KEY_FIELD, LoadSpec};
 use workload::{Arrival, Arrivals, Keys};
 
+use crate::agenda::Ticket;
+
 /// A request without its end.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -18,6 +20,11 @@ pub(crate) struct Open {
     pub(crate) balancer: u32,
     /// Its attempts under way; none while it waits inside the subject.
     pub(crate) legs: Legs,
+    /// Where in the agenda its client loses patience.
+    ticket: Ticket,
+    /// The open requests before and after it.
+    older: Option<Key>,
+    newer: Option<Key>,
 }
 
 /// Attempts under way of one request. There is seldom more than one, so the first costs no memory
@@ -69,6 +76,10 @@ pub(crate) struct Client {
     /// What the strategy and the rate limit know a request by.
     known_by: [KnownBy; 2],
     open: Slab<Open>,
+    /// The ends of the chain of open requests. All clients wait equally long, so the oldest is the
+    /// first to lose patience, and nobody else's time need stand in the agenda.
+    oldest: Option<Key>,
+    newest: Option<Key>,
 }
 
 /// By what a policy recognises the requests of this load.
@@ -112,6 +123,8 @@ impl Client {
             timeout: load.timeout,
             idempotent: IDEMPOTENT.contains(&load.method.as_str()),
             open: Slab::new(),
+            oldest: None,
+            newest: None,
         }
     }
 
@@ -119,16 +132,34 @@ impl Client {
         self.arrivals.next()
     }
 
-    /// A request arrives; its key, and when its client will have lost patience.
+    /// A request arrives; `ticket` is for its client's patience.
     pub(crate) fn begin(
         &mut self,
         arrival: Arrival,
         balancer: u32,
+        ticket: Ticket,
         recorder: &mut Recorder,
-    ) -> (Key, Time) {
+    ) -> Key {
         recorder.begin(arrival.at);
-        let key = self.open.insert(Open { arrival, balancer, legs: Legs::default() });
-        (key, arrival.at + self.timeout)
+        let (legs, older) = (Legs::default(), self.newest);
+        let key = self.open.insert(Open { arrival, balancer, legs, ticket, older, newer: None });
+        match older.and_then(|older| self.open.get_mut(older)) {
+            Some(older) => older.newer = Some(key),
+            None => self.oldest = Some(key),
+        }
+        self.newest = Some(key);
+        key
+    }
+
+    /// The open request whose client is the first to lose patience.
+    pub(crate) const fn oldest(&self) -> Option<Key> {
+        self.oldest
+    }
+
+    /// When a client will have lost patience.
+    pub(crate) fn patience(&self, key: Key) -> Option<(Time, Ticket)> {
+        let open = self.open.get(key)?;
+        Some((open.arrival.at + self.timeout, open.ticket))
     }
 
     /// All that a policy may know of an open request.
@@ -162,16 +193,6 @@ impl Client {
         self.open.get_mut(key)
     }
 
-    /// Whether this request has ended.
-    pub(crate) fn has_ended(&self, key: Key) -> bool {
-        self.open.get(key).is_none()
-    }
-
-    /// How many requests have not ended.
-    pub(crate) fn open(&self) -> usize {
-        self.open.len()
-    }
-
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_empty()
     }
@@ -188,6 +209,14 @@ impl Client {
         recorder: &mut Recorder,
     ) -> Legs {
         let open = self.open.remove(key).expect("a request ends once");
+        match open.older.and_then(|older| self.open.get_mut(older)) {
+            Some(older) => older.newer = open.newer,
+            None => self.oldest = open.newer,
+        }
+        match open.newer.and_then(|newer| self.open.get_mut(newer)) {
+            Some(newer) => newer.older = open.older,
+            None => self.newest = open.older,
+        }
         recorder.end(&open.exchange(now, outcome, status, backend));
         open.legs
     }

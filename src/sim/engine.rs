@@ -3,6 +3,7 @@
 mod requests;
 mod upkeep;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use base::{FailureKind, Key, Rng, Sent, Slab, Stop, Time};
@@ -62,6 +63,15 @@ struct Leg {
     reused: bool,
 }
 
+/// A request on its way to a backend.
+#[derive(Debug)]
+struct Parcel {
+    leg: Key,
+    backend: u32,
+    connection: Connection,
+    luck: u64,
+}
+
 /// A probe under way.
 #[derive(Debug)]
 struct Check {
@@ -69,6 +79,8 @@ struct Check {
     balancer: u32,
     probe: Probe,
     began: Time,
+    /// What it will have found when it ends.
+    found: Found,
 }
 
 /// What a probe found.
@@ -80,10 +92,12 @@ enum Found {
     Nothing,
 }
 
-/// What can happen. Keys of what has ended meanwhile find nothing, and nothing happens.
+/// What can happen. Keys of what has ended meanwhile find nothing, and nothing happens. Millions of
+/// these are copied each second, so none is longer than 16 bytes: what is more stands elsewhere.
 #[derive(Debug)]
 enum Event {
-    Arrival(Arrival),
+    /// Of the request that is the next to come.
+    Arrival,
     /// A client's patience ends.
     Patience(Key),
     /// An attempt must be connected by now.
@@ -95,17 +109,13 @@ enum Event {
     /// This balancer wanted to be called.
     Balancer(u32),
     /// A fault begins or ends; index into the plan.
-    Fault(usize),
+    Fault(u32),
     /// A window ends, or before the first the warm-up.
     Boundary(u32),
     // On the network, towards a backend:
     Knock(Key),
-    Request {
-        leg: Key,
-        backend: u32,
-        connection: Connection,
-        luck: u64,
-    },
+    /// The first of the parcels arrives: they all take equally long.
+    Request,
     Cancel {
         leg: Key,
         backend: u32,
@@ -117,7 +127,7 @@ enum Event {
     Accepted(Key, Connection),
     Reset(Key),
     Answer(Key, u16),
-    ProbeEnd(Key, Found),
+    ProbeEnd(Key),
 }
 
 impl From<Wake> for Event {
@@ -139,6 +149,11 @@ struct Engine<'a> {
     servers: Vec<Server>,
     kept: Kept,
     legs: Slab<Leg>,
+    /// The next request to come.
+    coming: Option<Arrival>,
+    parcels: VecDeque<Parcel>,
+    /// What happens next of all, at this very time: it need not go through the agenda.
+    next: Option<Event>,
     /// Attempts whose request was answered by another one: the subject is about to break them off.
     losers: Vec<Key>,
     checks: Slab<Check>,
@@ -146,8 +161,6 @@ struct Engine<'a> {
     load_watched: bool,
     /// What the balancers have told, noted or not.
     events_told: u64,
-    /// The last arrival has come.
-    arrived: bool,
     /// Boundaries that have not come.
     boundaries_left: u32,
 }
@@ -165,14 +178,16 @@ impl<'a> Engine<'a> {
             delay: variant.network.delay,
             client: Client::new(&variant.load, &variant.proxy.settings, &rng),
             subject: Subject::new(&variant.proxy, &variant.backends, &rng),
-            servers: variant.backends.iter().map(|b| Server::new(b.model.clone())).collect(),
+            servers: Server::all(variant.backends.iter().map(|backend| &backend.model)),
             kept: Kept::new(variant.backends.len(), variant.proxy.balancers as usize),
             legs: Slab::new(),
+            coming: None,
+            parcels: VecDeque::new(),
+            next: None,
             losers: Vec::new(),
             checks: Slab::new(),
             load_watched: false,
             events_told: 0,
-            arrived: false,
             boundaries_left: 0,
         }
     }
@@ -204,19 +219,17 @@ impl<'a> Engine<'a> {
 
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
         let mut events = 0_u64;
-        while !(self.arrived && self.boundaries_left == 0 && self.client.is_idle()) {
+        while !(self.coming.is_none() && self.boundaries_left == 0 && self.client.is_idle()) {
             if events.is_multiple_of(STOP_EVERY) && stop.is_raised() {
                 self.client.abandon(self.now, self.recorder);
                 self.recorder.interrupted(self.now);
                 break;
             }
             events += 1;
-            let (at, event) = self.agenda.pop().expect("open requests have a deadline to come");
-            self.now = at;
-            if matches!(event, Event::Arrival(_)) && self.agenda.len() > MAX_PENDING {
-                let variant = self.trial.variant.name.clone();
-                return Err(Error::TooMuchPending { variant, at });
-            }
+            let event = match self.next.take() {
+                Some(event) => event,
+                None => self.pop()?,
+            };
             self.handle(event);
             self.settle_subject();
         }
@@ -226,9 +239,19 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
+    fn pop(&mut self) -> Result<Event, Error> {
+        let (at, event) = self.agenda.pop().expect("open requests have a deadline to come");
+        self.now = at;
+        if matches!(event, Event::Arrival) && self.agenda.len() > MAX_PENDING {
+            let variant = self.trial.variant.name.clone();
+            return Err(Error::TooMuchPending { variant, at });
+        }
+        Ok(event)
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Arrival(arrival) => self.arrive(arrival),
+            Event::Arrival => self.arrive(),
             Event::Patience(request) => self.lose_patience(request),
             Event::ConnectBy(leg) => self.connect_by(leg),
             Event::AnswerBy(leg) => self.answer_by(leg),
@@ -238,19 +261,12 @@ impl<'a> Engine<'a> {
                 }
             }
             Event::Balancer(balancer) => self.subject.timeout(self.now, balancer),
-            Event::Fault(index) => self.fault(index),
+            Event::Fault(index) => self.fault(index as usize),
             Event::Boundary(index) => self.boundary(index),
             Event::Knock(leg) => self.knock(leg),
             Event::Refused(leg) => self.fail(leg, FailureKind::Connect, Sent::Nothing),
             Event::Accepted(leg, connection) => self.transmit(leg, connection),
-            Event::Request { leg, backend, connection, luck } => {
-                let work = WorkId(leg.pack());
-                let server = &mut self.servers[backend as usize];
-                if !server.read(self.now, connection, work, luck) {
-                    self.travel(Event::Reset(leg));
-                }
-                self.settle_server(backend);
-            }
+            Event::Request => self.deliver(),
             Event::Cancel { leg, backend } => {
                 let behaviour = &mut self.servers[backend as usize].behaviour;
                 behaviour.handle_cancel(self.now, WorkId(leg.pack()));
@@ -260,7 +276,7 @@ impl<'a> Engine<'a> {
             Event::Answer(leg, status) => self.answer(leg, status),
             Event::ProbeKnock(check) => self.probe_knock(check),
             Event::ProbeRequest(check) => self.probe_request(check),
-            Event::ProbeEnd(check, found) => self.probe_end(check, found),
+            Event::ProbeEnd(check) => self.probe_end(check),
         }
     }
 
@@ -278,6 +294,7 @@ impl<'a> Engine<'a> {
         assert!(self.losers.is_empty(), "a balancer breaks off what it has decided against");
     }
 
+    #[cold]
     fn perform(&mut self, balancer: u32, output: Output) {
         match output {
             Output::Send(attempt) => {
@@ -295,8 +312,13 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Sends something over the network.
+    /// Sends something over the network. Where that takes no time and nothing else is to come now, it
+    /// is the next thing that happens.
     fn travel(&mut self, event: Event) {
+        if self.delay.is_zero() && self.next.is_none() && !self.agenda.has_by(self.now) {
+            self.next = Some(event);
+            return;
+        }
         self.agenda.push_to(Lane::Network, self.now + self.delay, event);
     }
 }

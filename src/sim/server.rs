@@ -1,6 +1,8 @@
 //! A backend as the network sees it: its behaviour, the connections to it, its counters.
 //! It must not know who sends to it.
 
+use std::sync::Arc;
+
 use base::Time;
 use record::BackendSample;
 use workload::{Admission, Answer, BackendModel, Behaviour, FaultChange, FaultKind, Gate, WorkId};
@@ -25,7 +27,18 @@ pub(crate) struct Connection {
 }
 
 impl Server {
-    pub(crate) fn new(model: BackendModel) -> Self {
+    /// One for each of these models. Neighbours of the same model share it: with thousands of
+    /// backends it is then at hand when one of them needs it.
+    pub(crate) fn all<'a>(models: impl IntoIterator<Item = &'a BackendModel>) -> Vec<Self> {
+        let mut last: Option<Arc<BackendModel>> = None;
+        let mut shared = |model: &BackendModel| {
+            let same = last.take().filter(|last| **last == *model);
+            Arc::clone(last.insert(same.unwrap_or_else(|| Arc::new(model.clone()))))
+        };
+        models.into_iter().map(|model| Self::new(shared(model))).collect()
+    }
+
+    fn new(model: Arc<BackendModel>) -> Self {
         Self {
             behaviour: Behaviour::new(model),
             life: 0,

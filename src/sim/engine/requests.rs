@@ -2,9 +2,9 @@
 //! the subject does.
 
 use base::{AttemptId, FailureKind, Key, Outcome, Sent, Time};
-use workload::Arrival;
+use workload::WorkId;
 
-use super::{Engine, Event, Leg};
+use super::{Engine, Event, Leg, Parcel};
 use crate::agenda::{Lane, Wake};
 use crate::client::Client;
 use crate::server::Connection;
@@ -12,18 +12,19 @@ use crate::subject::{Order, Step};
 
 impl Engine<'_> {
     pub(super) fn push_arrival(&mut self) {
-        match self.client.next_arrival() {
-            Some(arrival) => {
-                self.agenda.push_to(Lane::Arrival, arrival.at, Event::Arrival(arrival));
-            }
-            None => self.arrived = true,
+        self.coming = self.client.next_arrival();
+        if let Some(arrival) = &self.coming {
+            self.agenda.push_to(Lane::Arrival, arrival.at, Event::Arrival);
         }
     }
 
-    pub(super) fn arrive(&mut self, arrival: Arrival) {
-        let balancer = self.subject.next_balancer();
-        let (request, patience) = self.client.begin(arrival, balancer, self.recorder);
-        self.agenda.push_to(Lane::Client, patience, Event::Patience(request));
+    pub(super) fn arrive(&mut self) {
+        let arrival = self.coming.take().expect("an arrival is announced with its request");
+        let (balancer, ticket) = (self.subject.next_balancer(), self.agenda.ticket());
+        let request = self.client.begin(arrival, balancer, ticket, self.recorder);
+        if self.client.oldest() == Some(request) {
+            self.watch_the_oldest();
+        }
         let step = self.subject.request(self.now, balancer, self.client.meta(request));
         self.proceed(request, step, None);
         self.push_arrival();
@@ -35,17 +36,25 @@ impl Engine<'_> {
             Step::Send(order) => self.send(request, order),
             Step::Wait => {}
             Step::End(outcome, status) => {
+                let was_oldest = self.client.oldest() == Some(request);
                 let left =
                     self.client.end(self.now, request, outcome, status, backend, self.recorder);
                 self.losers.extend(left);
-                let client = &self.client;
-                self.agenda.prune(
-                    Lane::Client,
-                    client.open(),
-                    |event| matches!(event, Event::Patience(key) if client.has_ended(*key)),
-                );
+                if was_oldest {
+                    self.watch_the_oldest();
+                }
             }
         }
+    }
+
+    /// The agenda has the patience of the client that waits longest, and of no other.
+    fn watch_the_oldest(&mut self) {
+        let client = &self.client;
+        let patience = client.oldest().and_then(|oldest| {
+            let (at, ticket) = client.patience(oldest)?;
+            Some((at, ticket, Event::Patience(oldest)))
+        });
+        self.agenda.remind(patience);
     }
 
     pub(super) fn lose_patience(&mut self, request: Key) {
@@ -97,7 +106,19 @@ impl Engine<'_> {
         let Order { backend, number, .. } = attempt.order;
         let request = self.client.get_mut(attempt.request).expect("open while it has an attempt");
         let luck = request.luck(number);
-        self.travel(Event::Request { leg, backend, connection, luck });
+        self.parcels.push_back(Parcel { leg, backend, connection, luck });
+        self.travel(Event::Request);
+    }
+
+    /// A request arrives at its backend.
+    pub(super) fn deliver(&mut self) {
+        let parcel = self.parcels.pop_front().expect("each is announced once");
+        let Parcel { leg, backend, connection, luck } = parcel;
+        let server = &mut self.servers[backend as usize];
+        if !server.read(self.now, connection, WorkId(leg.pack()), luck) {
+            self.travel(Event::Reset(leg));
+        }
+        self.settle_server(backend);
     }
 
     pub(super) fn connect_by(&mut self, leg: Key) {

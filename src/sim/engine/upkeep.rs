@@ -23,7 +23,8 @@ impl Engine<'_> {
             self.load_watched = true;
             self.servers.iter_mut().for_each(|server| server.behaviour.watch_load());
         }
-        let check = self.checks.insert(Check { balancer, probe, began: self.now });
+        let check =
+            self.checks.insert(Check { balancer, probe, began: self.now, found: Found::Nothing });
         self.travel(Event::ProbeKnock(check));
     }
 
@@ -66,14 +67,18 @@ impl Engine<'_> {
 
     /// What was found comes back after a while, or the probe's time is over before.
     fn probe_replies(&mut self, check: Key, after: Duration, found: Found) {
-        let deadline = self.checks.get(check).expect(ENDS_ONCE).probe.deadline;
-        let at = self.now + after;
-        let (at, found) = if at > deadline { (deadline, Found::Nothing) } else { (at, found) };
-        self.agenda.push(at.max(self.now), Event::ProbeEnd(check, found));
+        let Check { probe, found: finds, .. } = self.checks.get_mut(check).expect(ENDS_ONCE);
+        let mut at = self.now + after;
+        if at > probe.deadline {
+            at = probe.deadline;
+        } else {
+            *finds = found;
+        }
+        self.agenda.push(at.max(self.now), Event::ProbeEnd(check));
     }
 
-    pub(super) fn probe_end(&mut self, check: Key, found: Found) {
-        let Check { balancer, probe, began } = self.checks.remove(check).expect(ENDS_ONCE);
+    pub(super) fn probe_end(&mut self, check: Key) {
+        let Check { balancer, probe, began, found } = self.checks.remove(check).expect(ENDS_ONCE);
         let result = found.result(self.now.since(began));
         self.subject.probed(self.now, balancer, probe.id, result);
     }
@@ -109,7 +114,7 @@ impl Engine<'_> {
 
     pub(super) fn push_fault(&mut self, index: usize) {
         if let Some(change) = self.faults.changes.get(index) {
-            self.agenda.push(change.at, Event::Fault(index));
+            self.agenda.push(change.at, Event::Fault(index as u32));
         }
     }
 
