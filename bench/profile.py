@@ -1,5 +1,5 @@
-"""Instructions a request in user space, counted by valgrind's callgrind: lab's proxy and nginx under
-the same load. Counts repeat where times on a busy machine do not. It must not measure time.
+"""Instructions a request in user space, counted by valgrind's callgrind: the simulator's, and lab's
+proxy and nginx under the same load. Counts repeat where times on a busy machine do not. It must not measure time.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 
+import simulator
 from bench import wrk
 from servers import (EVERYTHING, OTHER_CORE, TARGET, free_port, lab_proxy, nginx_200, nginx_proxy)
 
@@ -62,6 +63,21 @@ def profiled(name, server, out, seconds, connections):
           f" ({requests} requests, {bad} refused; callgrind_annotate {out}.1)", flush=True)
 
 
+def simulated(out):
+    """Instructions of a simulated request: the difference of two lengths, so that setting up and
+    writing down count for nothing."""
+    counts = []
+    for requests in (100_000, 300_000):
+        command = [sys.executable, HIDDEN_AUXV, "valgrind", "--tool=callgrind",
+                   f"--callgrind-out-file={out}", *simulator.trial(simulator.BACKENDS, requests)]
+        subprocess.run(list(map(str, command)), check=True, capture_output=True)
+        dump = pathlib.Path(out).read_text()
+        counts.append(int(re.search(r"^(?:summary|totals): (\d+)", dump, re.M).group(1)))
+    each = (counts[1] - counts[0]) / 200_000
+    print(f"simulator, p2c over {simulator.BACKENDS} backends: {each:.0f} instructions a request"
+          f" (callgrind_annotate {out})", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=8)
@@ -70,6 +86,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="lab-profile-")
     kept = TARGET / "profile"
     kept.mkdir(parents=True, exist_ok=True)
+    simulated(kept / "callgrind.simulator")
     ports = [free_port() for _ in range(4)]
     candidates = [("lab bare", lambda: lab_proxy(folder, ports, "", "bare")),
                   ("lab everything", lambda: lab_proxy(folder, ports, EVERYTHING)),

@@ -29,6 +29,11 @@ def built():
                 if message.get("executable") and message["target"]["name"] == "speed")
 
 
+def trial(backends, requests):
+    """The command that plays one."""
+    return [built(), "play", "p2c", backends, requests]
+
+
 def played(command):
     """Million requests a second, on the subject's core."""
     out = subprocess.run(["taskset", "-c", str(SUBJECT_CORE), *map(str, command)],
@@ -54,11 +59,10 @@ def in_turns(candidates, rounds):
 
 
 def simulators_compared(rounds):
-    speed = built()
     lab = f"lab, p2c over {BACKENDS:,} backends"
-    candidates = {lab: [speed, "play", "p2c", BACKENDS, REQUESTS],
+    candidates = {lab: trial(BACKENDS, REQUESTS),
                   "the same arrivals and services, without balancer, events and record":
-                      [speed, "bare", BACKENDS, BARE_REQUESTS]}
+                      [built(), "bare", BACKENDS, BARE_REQUESTS]}
     if SIMPY.exists():
         candidates["the same model in SimPy 4.1.1"] = [sys.executable, MODEL, BACKENDS, SIMPY_REQUESTS]
     rates = in_turns(candidates, rounds)
@@ -66,7 +70,7 @@ def simulators_compared(rounds):
     for name, values in rates.items():
         digits = 2 if statistics.median(values) >= 0.1 else 3
         lines.append(f"| {name} | {spread(values, digits)} | {ratios(values, rates[lab])} |")
-    counts = {count: [speed, "play", "p2c", count, REQUESTS] for count in BY_BACKENDS}
+    counts = {count: trial(count, REQUESTS) for count in BY_BACKENDS}
     rates = in_turns(counts, rounds)
     lines += ["", "| lab, p2c over so many backends | million requests/s | time a request, against"
               f" {BACKENDS:,} |", "|---|---|---|"]

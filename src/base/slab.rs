@@ -43,7 +43,10 @@ pub struct Slab<T> {
     free: Vec<u32>,
 }
 
+/// In this order, so that whoever looks whether the tenant is still there has the beginning of the
+/// tenant at hand.
 #[derive(Debug)]
+#[repr(C)]
 struct Slot<T> {
     generation: u32,
     tenant: Option<T>,

@@ -66,6 +66,11 @@ impl Balancers {
         self.all.iter().map(|station| &station.balancer)
     }
 
+    /// Whether there is somebody to look at.
+    pub(crate) const fn is_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// Somebody to look at, until `None`.
     pub(crate) fn next_touched(&mut self) -> Option<u32> {
         self.touched.pop()

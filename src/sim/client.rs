@@ -11,6 +11,7 @@ use scenario::{KEY_FIELD, LoadSpec};
 use workload::{Arrival, Arrivals, Keys};
 
 use crate::agenda::Ticket;
+use crate::patience::Patience;
 
 /// A request without its end.
 #[derive(Debug)]
@@ -22,35 +23,41 @@ pub(crate) struct Open {
     pub(crate) legs: Legs,
     /// Where in the agenda its client loses patience.
     ticket: Ticket,
-    /// The open requests before and after it.
-    older: Option<Key>,
-    newer: Option<Key>,
 }
+
+/// The key of no attempt: no slab has so many slots.
+const NOBODY: Key = Key { slot: u32::MAX, generation: u32::MAX };
 
 /// Attempts under way of one request. There is seldom more than one, so the first costs no memory
 /// of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Legs {
-    first: Option<Key>,
+    first: Key,
     more: Vec<Key>,
+}
+
+impl Default for Legs {
+    fn default() -> Self {
+        Self { first: NOBODY, more: Vec::new() }
+    }
 }
 
 impl Legs {
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.more.is_empty()
+        self.first == NOBODY && self.more.is_empty()
     }
 
     pub(crate) fn add(&mut self, leg: Key) {
-        if self.first.is_none() {
-            self.first = Some(leg);
+        if self.first == NOBODY {
+            self.first = leg;
         } else {
             self.more.push(leg);
         }
     }
 
     pub(crate) fn remove(&mut self, leg: Key) {
-        if self.first == Some(leg) {
-            self.first = None;
+        if self.first == leg {
+            self.first = NOBODY;
         } else {
             self.more.retain(|&other| other != leg);
         }
@@ -62,7 +69,8 @@ impl IntoIterator for Legs {
     type IntoIter = std::iter::Chain<std::option::IntoIter<Key>, std::vec::IntoIter<Key>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.first.into_iter().chain(self.more)
+        let first = (self.first != NOBODY).then_some(self.first);
+        first.into_iter().chain(self.more)
     }
 }
 
@@ -76,10 +84,8 @@ pub(crate) struct Client {
     /// What the strategy and the rate limit know a request by.
     known_by: [KnownBy; 2],
     open: Slab<Open>,
-    /// The ends of the chain of open requests. All clients wait equally long, so the oldest is the
-    /// first to lose patience, and nobody else's time need stand in the agenda.
-    oldest: Option<Key>,
-    newest: Option<Key>,
+    /// Of all that are open only the first to lose patience need stand in the agenda.
+    patience: Patience,
 }
 
 /// By what a policy recognises the requests of this load.
@@ -123,8 +129,7 @@ impl Client {
             timeout: load.timeout,
             idempotent: IDEMPOTENT.contains(&load.method.as_str()),
             open: Slab::new(),
-            oldest: None,
-            newest: None,
+            patience: Patience::new(),
         }
     }
 
@@ -141,25 +146,21 @@ impl Client {
         recorder: &mut Recorder,
     ) -> Key {
         recorder.begin(arrival.at);
-        let (legs, older) = (Legs::default(), self.newest);
-        let key = self.open.insert(Open { arrival, balancer, legs, ticket, older, newer: None });
-        match older.and_then(|older| self.open.get_mut(older)) {
-            Some(older) => older.newer = Some(key),
-            None => self.oldest = Some(key),
-        }
-        self.newest = Some(key);
+        let key = self.open.insert(Open { arrival, balancer, legs: Legs::default(), ticket });
+        self.patience.begin(key);
         key
     }
 
-    /// The open request whose client is the first to lose patience.
-    pub(crate) const fn oldest(&self) -> Option<Key> {
-        self.oldest
+    /// Whether its client is the first to lose patience.
+    pub(crate) fn is_oldest(&self, key: Key) -> bool {
+        self.patience.oldest() == Some(key)
     }
 
-    /// When a client will have lost patience.
-    pub(crate) fn patience(&self, key: Key) -> Option<(Time, Ticket)> {
+    /// When the first client will have lost patience, and its request.
+    pub(crate) fn next_patience(&self) -> Option<(Time, Ticket, Key)> {
+        let key = self.patience.oldest()?;
         let open = self.open.get(key)?;
-        Some((open.arrival.at + self.timeout, open.ticket))
+        Some((open.arrival.at + self.timeout, open.ticket, key))
     }
 
     /// All that a policy may know of an open request.
@@ -209,14 +210,7 @@ impl Client {
         recorder: &mut Recorder,
     ) -> Legs {
         let open = self.open.remove(key).expect("a request ends once");
-        match open.older.and_then(|older| self.open.get_mut(older)) {
-            Some(older) => older.newer = open.newer,
-            None => self.oldest = open.newer,
-        }
-        match open.newer.and_then(|newer| self.open.get_mut(newer)) {
-            Some(newer) => newer.older = open.older,
-            None => self.newest = open.older,
-        }
+        self.patience.end(key);
         recorder.end(&open.exchange(now, outcome, status, backend));
         open.legs
     }

@@ -282,7 +282,15 @@ impl<'a> Engine<'a> {
 
     /// Does what the balancers that were spoken to have put out, and calls them again when they
     /// want.
+    #[inline]
     fn settle_subject(&mut self) {
+        // Half of the events speak to none.
+        if self.subject.is_touched() {
+            self.settle_touched();
+        }
+    }
+
+    fn settle_touched(&mut self) {
         while let Some(balancer) = self.subject.next_touched() {
             while let Some(output) = self.subject.poll_output(balancer) {
                 self.perform(balancer, output);
@@ -299,8 +307,7 @@ impl<'a> Engine<'a> {
         match output {
             Output::Send(attempt) => {
                 let request = Client::key(attempt.request);
-                let order = Order::new(balancer, attempt);
-                self.proceed(request, Step::Send(order), None);
+                self.proceed(request, Step::send(balancer, &attempt), None);
             }
             Output::Reject(request, why) => {
                 self.proceed(Client::key(request), Step::rejected(why), None);

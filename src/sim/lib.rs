@@ -14,6 +14,7 @@ mod balancers;
 mod client;
 mod connections;
 mod engine;
+mod patience;
 mod server;
 mod subject;
 mod wakes;

@@ -15,7 +15,7 @@ pub(crate) enum Subject {
     Direct { next: u32, backends: u32 },
 }
 
-/// An attempt to be sent.
+/// An attempt to be sent: what is kept of it while it is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
     /// None when there is no balancer to report to.
@@ -26,6 +26,11 @@ pub(crate) struct Order {
     pub(crate) backend: u32,
     /// 1 for the first attempt of its request.
     pub(crate) number: u32,
+}
+
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
     pub(crate) connect_by: Time,
     /// Until the answer; a body takes no time here, so that the limit on its end counts too.
     pub(crate) answer_by: Time,
@@ -35,7 +40,7 @@ pub(crate) struct Order {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     /// Another attempt.
-    Send(Order),
+    Send(Order, Limits),
     /// Nothing: another attempt is under way, or the subject will say more.
     Wait,
     /// The end of the request, with the status that the client sees.
@@ -43,17 +48,6 @@ pub(crate) enum Step {
 }
 
 impl Order {
-    pub(crate) fn new(balancer: u32, attempt: Attempt) -> Self {
-        Self {
-            id: Some(attempt.id),
-            balancer,
-            backend: attempt.backend.slot,
-            number: attempt.number,
-            connect_by: attempt.connect_by,
-            answer_by: attempt.head_by.min(attempt.body_by),
-        }
-    }
-
     /// Whether this is the attempt of this name.
     pub(crate) fn is(&self, attempt: AttemptId) -> bool {
         self.id == Some(attempt)
@@ -61,6 +55,18 @@ impl Order {
 }
 
 impl Step {
+    /// Another attempt of this balancer.
+    pub(crate) fn send(balancer: u32, attempt: &Attempt) -> Self {
+        let order = Order {
+            id: Some(attempt.id),
+            balancer,
+            backend: attempt.backend.slot,
+            number: attempt.number,
+        };
+        let answer_by = attempt.head_by.min(attempt.body_by);
+        Self::Send(order, Limits { connect_by: attempt.connect_by, answer_by })
+    }
+
     /// What a client sees whose request the balancer refuses.
     pub(crate) const fn rejected(why: Reject) -> Self {
         Self::answer(why.status())
@@ -99,21 +105,15 @@ impl Subject {
     pub(crate) fn request(&mut self, now: Time, balancer: u32, meta: RequestMeta) -> Step {
         match self {
             Self::Lab(balancers) => match balancers.turn_to(balancer).handle_request(now, meta) {
-                Verdict::Send(attempt) => Step::Send(Order::new(balancer, attempt)),
+                Verdict::Send(attempt) => Step::send(balancer, &attempt),
                 Verdict::Wait(_) => Step::Wait,
                 Verdict::Reject(why) => Step::rejected(why),
             },
             Self::Direct { next, backends } => {
                 let backend = *next;
                 *next = (backend + 1) % *backends;
-                Step::Send(Order {
-                    id: None,
-                    balancer,
-                    backend,
-                    number: 1,
-                    connect_by: Time::MAX,
-                    answer_by: Time::MAX,
-                })
+                let order = Order { id: None, balancer, backend, number: 1 };
+                Step::Send(order, Limits { connect_by: Time::MAX, answer_by: Time::MAX })
             }
         }
     }
@@ -126,7 +126,7 @@ impl Subject {
         // Simulated requests have no body that could not be sent again.
         let head = Head::Status { status, replayable: true, retry_after: None };
         let (next, end) = match balancer.handle_head(now, id, head) {
-            Next::Retry(attempt) => (Step::Send(Order::new(order.balancer, attempt)), End::Aborted),
+            Next::Retry(attempt) => (Step::send(order.balancer, &attempt), End::Aborted),
             Next::Later => (Step::Wait, End::Aborted),
             Next::Deliver | Next::GiveUp => (answer, End::Complete),
         };
@@ -149,7 +149,7 @@ impl Subject {
         let balancer = balancers.turn_to(order.balancer);
         let head = Head::Failed { error, sent, reused, replayable: true };
         let (next, end) = match balancer.handle_head(now, id, head) {
-            Next::Retry(attempt) => (Step::Send(Order::new(order.balancer, attempt)), End::Aborted),
+            Next::Retry(attempt) => (Step::send(order.balancer, &attempt), End::Aborted),
             Next::Later => (Step::Wait, End::Aborted),
             Next::GiveUp | Next::Deliver => {
                 (Step::answer(error.gateway_status()), End::UpstreamBroke)
@@ -201,6 +201,11 @@ impl Subject {
         {
             balancers.turn_to(balancer).handle_timeout(now);
         }
+    }
+
+    /// Whether a balancer was spoken to.
+    pub(crate) fn is_touched(&self) -> bool {
+        matches!(self, Self::Lab(balancers) if balancers.is_touched())
     }
 
     /// A balancer that was spoken to, until `None`: what it has to say and when it wants to be

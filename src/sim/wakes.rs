@@ -48,7 +48,7 @@ const MOST_PILES: usize = 1 << 14;
 const PATIENCE: usize = 1 << 12;
 /// More looks a day than this are worth shorter days: sorting them costs more than finding the next
 /// day.
-const BUSY: usize = 4;
+const BUSY: usize = 12;
 
 impl Default for Wakes {
     fn default() -> Self {
@@ -166,9 +166,9 @@ impl Wakes {
     /// piles, and as many piles as fit what is to come.
     fn think_over(&mut self) {
         let Seen { looks, days, beyond } = std::mem::take(&mut self.seen);
-        let piles = (2 * self.len).next_power_of_two().clamp(FEWEST_PILES, MOST_PILES);
+        let piles = (self.len / 2).next_power_of_two().clamp(FEWEST_PILES, MOST_PILES);
         // Where there are fewer piles than there should be, more comes on each day.
-        let busy = BUSY * (2 * self.len / piles).max(1);
+        let busy = BUSY * (self.len / 2 / piles).max(1);
         if looks > busy * days {
             self.shift = self.shift.saturating_sub(1);
         } else if 8 * beyond > looks && self.shift < 63 {

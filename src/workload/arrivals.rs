@@ -164,17 +164,17 @@ impl Iterator for Arrivals {
     type Item = Arrival;
 
     fn next(&mut self) -> Option<Arrival> {
-        let segment = loop {
-            let segment = *self.segments.front()?;
+        let at = loop {
+            let segment = self.segments.front()?;
             if self.target < segment.area {
-                break segment;
+                break segment.at(self.target);
             }
             self.target -= segment.area;
             self.segments.pop_front();
         };
         let request = self.request;
         let luck = rng::mix(self.seed, request);
-        let arrival = Arrival { at: segment.at(self.target), request, luck };
+        let arrival = Arrival { at, request, luck };
         self.target += self.gap();
         self.request += 1;
         Some(arrival)

@@ -334,6 +334,10 @@ impl Behaviour {
         while self.has_free_server()
             && let Some((job, demand_ns)) = self.queue.pop_front()
         {
+            if self.queue.is_empty() {
+                // Back to the beginning of its memory, which is at hand, and the rest is not.
+                self.queue.clear();
+            }
             if let Some(roll) = &mut self.roll {
                 match roll.seat_of(&job) {
                     Some(seat) => seat.place = Place::Served,

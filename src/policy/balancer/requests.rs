@@ -9,28 +9,30 @@ use super::Balancer;
 use crate::message::{Attempt, Head, Quota, Reject, Verdict};
 use crate::strategy::Seen;
 
-/// A request that is not over.
+/// A request that is not over. What its end asks for comes first, and with it what tells an empty
+/// slot: with a thousand requests under way each line of memory is fetched anew.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Request {
-    pub(super) meta: RequestMeta,
-    /// When its last byte must be there.
-    pub(super) total_by: Time,
-    /// When it was sent first; when it arrived, until then.
-    pub(super) sent: Time,
+    /// Where it has been, as far as a further attempt must know; empty (and no allocation) until
+    /// one is thought of.
+    pub(super) tried: Vec<BackendId>,
+    /// The attempts whose heads may still decide: one, or two when one is a hedge.
+    pub(super) awaited: [Option<Key>; 2],
     pub(super) stage: Stage,
-    /// What was left of the rate limit when it arrived.
-    pub(super) quota: Option<Quota>,
     /// Attempts so far.
     pub(super) number: u32,
     /// Of them not ended.
     pub(super) running: u32,
-    /// The attempts whose heads may still decide: one, or two when one is a hedge.
-    pub(super) awaited: [Option<Key>; 2],
     /// It has had its hedge.
     pub(super) hedged: bool,
-    /// Where it has been, as far as a further attempt must know; empty (and no allocation) until
-    /// one is thought of.
-    pub(super) tried: Vec<BackendId>,
+    /// When its last byte must be there.
+    pub(super) total_by: Time,
+    /// When it was sent first; when it arrived, until then.
+    pub(super) sent: Time,
+    pub(super) meta: RequestMeta,
+    /// What was left of the rate limit when it arrived.
+    pub(super) quota: Option<Quota>,
 }
 
 impl Request {

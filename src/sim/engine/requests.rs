@@ -8,7 +8,7 @@ use super::{Engine, Event, Leg, Parcel};
 use crate::agenda::{Lane, Wake};
 use crate::client::Client;
 use crate::server::Connection;
-use crate::subject::{Order, Step};
+use crate::subject::{Limits, Order, Step};
 
 impl Engine<'_> {
     pub(super) fn push_arrival(&mut self) {
@@ -22,7 +22,7 @@ impl Engine<'_> {
         let arrival = self.coming.take().expect("an arrival is announced with its request");
         let (balancer, ticket) = (self.subject.next_balancer(), self.agenda.ticket());
         let request = self.client.begin(arrival, balancer, ticket, self.recorder);
-        if self.client.oldest() == Some(request) {
+        if self.client.is_oldest(request) {
             self.watch_the_oldest();
         }
         let step = self.subject.request(self.now, balancer, self.client.meta(request));
@@ -33,10 +33,10 @@ impl Engine<'_> {
     /// The next attempt of a request, or its end; `backend` is the one that answered.
     pub(super) fn proceed(&mut self, request: Key, step: Step, backend: Option<u32>) {
         match step {
-            Step::Send(order) => self.send(request, order),
+            Step::Send(order, limits) => self.send(request, order, limits),
             Step::Wait => {}
             Step::End(outcome, status) => {
-                let was_oldest = self.client.oldest() == Some(request);
+                let was_oldest = self.client.is_oldest(request);
                 let left =
                     self.client.end(self.now, request, outcome, status, backend, self.recorder);
                 self.losers.extend(left);
@@ -49,12 +49,8 @@ impl Engine<'_> {
 
     /// The agenda has the patience of the client that waits longest, and of no other.
     fn watch_the_oldest(&mut self) {
-        let client = &self.client;
-        let patience = client.oldest().and_then(|oldest| {
-            let (at, ticket) = client.patience(oldest)?;
-            Some((at, ticket, Event::Patience(oldest)))
-        });
-        self.agenda.remind(patience);
+        let patience = self.client.next_patience();
+        self.agenda.remind(patience.map(|(at, ticket, key)| (at, ticket, Event::Patience(key))));
     }
 
     pub(super) fn lose_patience(&mut self, request: Key) {
@@ -73,19 +69,19 @@ impl Engine<'_> {
 }
 
 impl Engine<'_> {
-    fn send(&mut self, request: Key, order: Order) {
+    fn send(&mut self, request: Key, order: Order, Limits { connect_by, answer_by }: Limits) {
         let leg = self.legs.insert(Leg { request, order, connection: None, reused: false });
         self.client.get_mut(request).expect("the subject knows open requests alone").legs.add(leg);
-        if order.answer_by < Time::MAX {
-            self.agenda.push_to(Lane::Attempt, order.answer_by, Event::AnswerBy(leg));
+        if answer_by < Time::MAX {
+            self.agenda.push_to(Lane::Attempt, answer_by, Event::AnswerBy(leg));
         }
         if self.kept.take(order.backend, order.balancer) {
             self.legs.get_mut(leg).expect("just inserted").reused = true;
             self.transmit(leg, self.servers[order.backend as usize].connection());
             return;
         }
-        if order.connect_by < self.now + 2 * self.delay {
-            self.agenda.push(order.connect_by, Event::ConnectBy(leg));
+        if connect_by < self.now + 2 * self.delay {
+            self.agenda.push(connect_by, Event::ConnectBy(leg));
         }
         self.travel(Event::Knock(leg));
     }
