@@ -34,7 +34,7 @@ pub use message::{
     Quota, Reject, Verdict,
 };
 pub use outlier::Failure;
-pub use pool::{BackendStatus, Pool, State};
+pub use pool::{BackendStatus, Pool, Sight, State};
 pub use settings::{
     AdaptiveSettings, CheckKind, Choice, EjectionSettings, HealthSettings, HedgingSettings,
     KeySource, KeyedRate, LimitSettings, PanicSettings, ParameterValue, QueueSettings, Rate,

@@ -3,6 +3,7 @@
 
 mod roster;
 mod service;
+mod sights;
 mod status;
 mod traffic;
 
@@ -12,6 +13,8 @@ use base::{BackendId, Slab, Time};
 
 use self::roster::Outdated;
 pub(crate) use self::service::Ejection;
+pub use self::sights::Sight;
+use self::sights::Sights;
 pub use self::status::{BackendStatus, State};
 use self::traffic::Traffic;
 use crate::health::Check;
@@ -24,6 +27,7 @@ use crate::strategy::Candidates;
 pub(crate) struct Candidate {
     pub(crate) id: BackendId,
     pub(crate) weight: u32,
+    /// What is shown: the balancer's own attempts, unless it is told otherwise (see `sights`).
     pub(crate) in_flight: u32,
 }
 
@@ -103,6 +107,8 @@ pub struct Pool {
     most_in_flight: u32,
     /// How many candidates have that many or more.
     full: usize,
+    /// What else is shown of the backends, and how.
+    sights: Sights,
 }
 
 impl Pool {
@@ -186,6 +192,7 @@ impl Pool {
             at_work: false,
             most_in_flight: u32::MAX,
             full: 0,
+            sights: Sights::new(),
         }
     }
 
@@ -292,7 +299,7 @@ impl Pool {
         }
         let before = scratch.len();
         if self.full > 0 {
-            scratch.retain(|c| c.in_flight < self.most_in_flight);
+            scratch.retain(|c| !self.is_full(c.id));
         }
         Candidates::new(self, scratch, excluded, scratch.len() < before)
     }
@@ -300,7 +307,7 @@ impl Pool {
     /// The most attempts in flight at one backend from now on; those beyond it end in peace.
     pub(crate) fn set_most_in_flight(&mut self, most: Option<u32>) {
         self.most_in_flight = most.unwrap_or(u32::MAX);
-        self.full = self.candidates.iter().filter(|c| c.in_flight >= self.most_in_flight).count();
+        self.full = self.candidates.iter().filter(|c| self.is_at_limit(c.id)).count();
     }
 
     /// Whether one of the candidates may have one more attempt.
@@ -310,7 +317,7 @@ impl Pool {
 
     /// Whether this backend may have no more attempts.
     pub(crate) fn is_full(&self, id: BackendId) -> bool {
-        self.full > 0 && self.traffic_of(id).is_some_and(|t| t.in_flight >= self.most_in_flight)
+        self.full > 0 && self.is_at_limit(id)
     }
 
     /// Whether this backend is one of all candidates.

@@ -14,7 +14,7 @@ use workload::{Fault, KeyShape, LoadShape, Network, Pattern, Phase};
 
 use crate::faults::read_faults;
 use crate::keys::{BACKENDS_OF_BALANCERS, EXPECTATIONS, PHASES, SCENARIO};
-use crate::model::{BackendSpec, Engine, Generator, LoadSpec, ProxySpec, SubjectKind};
+use crate::model::{BackendSpec, Engine, Generator, LoadSpec, ProxySpec, SubjectKind, ViewSpec};
 
 /// What stands outside of every variant.
 pub(crate) struct Head {
@@ -126,20 +126,49 @@ fn read_proxy(
     let kind = if is_not_yet(r, "kind", &later, "lab and direct") { None } else { r.text("kind") };
     let workers = r.whole_u32("workers");
     let balancers = read_balancers(r, engine, backends);
-    let settings = policy_keys::read(r, registry);
+    let view = read_view(r, engine);
+    let ideals = (engine != Some(Engine::Live)).then(|| registry.clone().with_ideals());
+    let settings = policy_keys::read(r, ideals.as_ref().unwrap_or(registry));
     Some(ProxySpec {
         kind: if kind? == "direct" { SubjectKind::Direct } else { SubjectKind::Lab },
         workers: workers?,
         balancers: balancers?,
+        view: view?,
         settings: settings?,
     })
+}
+
+fn in_simulator_only(r: &Reader<'_>, key: &str, value: &str, live: &str) {
+    r.problem(
+        key,
+        format!(
+            "proxy.{key} = {value} works in the simulator only: write engine = \"sim\", or {key} = \
+             {live}"
+        ),
+    );
+}
+
+fn read_view(r: &Reader<'_>, engine: Option<Engine>) -> Option<ViewSpec> {
+    let view = r.text("view");
+    let (delay, refresh) = (r.duration("view_delay"), r.duration("view_refresh"));
+    let (shared, delay, refresh) = (view? == "shared", delay?, refresh?);
+    if engine == Some(Engine::Live) {
+        if shared {
+            in_simulator_only(r, "view", "\"shared\"", "\"own\"");
+        }
+        for (key, value) in [("view_delay", delay), ("view_refresh", refresh)] {
+            if !value.is_zero() {
+                in_simulator_only(r, key, &shown(&format_duration(value)), "\"0s\"");
+            }
+        }
+    }
+    Some(ViewSpec { shared, delay, refresh })
 }
 
 fn read_balancers(r: &Reader<'_>, engine: Option<Engine>, backends: usize) -> Option<u32> {
     let balancers = r.whole_u32("balancers")?;
     if engine == Some(Engine::Live) && balancers > 1 {
-        let message = "works in the simulator only: write engine = \"sim\", or balancers = 1";
-        r.problem("balancers", format!("proxy.balancers = {balancers} {message}"));
+        in_simulator_only(r, "balancers", &balancers.to_string(), "1");
     }
     if backends.saturating_mul(balancers as usize) > BACKENDS_OF_BALANCERS {
         let most = BACKENDS_OF_BALANCERS / backends.max(1);

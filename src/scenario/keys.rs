@@ -161,6 +161,29 @@ static PROXY: Schema = Schema {
                 summary: "Balancers side by side, in the simulator only: each with its own view, \
                           probes and connections; a request comes to any of them.",
             },
+            Key {
+                name: "view",
+                kind: Kind::Word(&["own", "shared"]),
+                presence: Presence::Default("own"),
+                summary: "Which requests in flight a strategy sees: those that its balancer has \
+                          sent, or, in the simulator only, those of all balancers. Limits go by \
+                          the balancer's own.",
+            },
+            Key {
+                name: "view_delay",
+                kind: Kind::Duration { zero: true },
+                presence: Presence::Default("0s"),
+                summary: "How old that view always is, own requests included; in the simulator \
+                          only.",
+            },
+            Key {
+                name: "view_refresh",
+                kind: Kind::Duration { zero: true },
+                presence: Presence::Default("0s"),
+                summary: "How often it is brought up to date, in the simulator only: in between, \
+                          every pick goes by the same numbers, own requests left out; 0s: all the \
+                          time.",
+            },
         ],
         POLICY_KEYS,
         &[TIMEOUT_IN_SCENARIO],

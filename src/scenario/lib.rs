@@ -15,6 +15,6 @@ mod vary;
 pub use faults::fault_kinds;
 pub use model::{
     BackendSpec, Engine, Generator, KEY_FIELD, LoadSpec, ProxySpec, Scenario, SubjectKind, Trial,
-    Variant,
+    Variant, ViewSpec,
 };
 pub use parse::{Override, Overrides, parse, split_values};

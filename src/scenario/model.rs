@@ -62,8 +62,22 @@ pub struct ProxySpec {
     pub workers: u32,
     /// How many of them side by side; simulator only, but for one.
     pub balancers: u32,
+    /// What each is shown of the backends' load.
+    pub view: ViewSpec,
     /// How it decides.
     pub settings: policy::Settings,
+}
+
+/// What a balancer is shown of the backends' load; simulator only, but for the default: what it has
+/// in flight itself, at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ViewSpec {
+    /// What all balancers have in flight, not each its own.
+    pub shared: bool,
+    /// How old everything is.
+    pub delay: Duration,
+    /// How often it is brought up to date; zero: all the time.
+    pub refresh: Duration,
 }
 
 /// One backend, counted out: `a-1`, `a-2` …

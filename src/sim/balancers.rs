@@ -1,9 +1,11 @@
 //! The balancers side by side, each with a pool, probes and chance of its own: which one a request
 //! comes to, which were spoken to, when each wants to be called. It must not know what they say.
 
-use base::{Rng, Time};
-use policy::{Balancer, Command};
+use base::{AttemptId, Rng, Time};
+use policy::{Balancer, Command, End};
 use scenario::{BackendSpec, ProxySpec};
+
+use crate::views::Views;
 
 pub(crate) struct Balancers {
     all: Vec<Station>,
@@ -12,6 +14,8 @@ pub(crate) struct Balancers {
     draws: Rng,
     /// Those that were spoken to: their outputs and their next timeout are to be looked at.
     touched: Vec<u32>,
+    /// What they see of the backends.
+    views: Views,
 }
 
 struct Station {
@@ -28,10 +32,17 @@ impl Balancers {
             let rng = rng.fork(&format!("balancer/{index}"));
             Station { balancer: filled(proxy, backends, &rng), wake: Time::MAX }
         };
+        let mut all: Vec<Station> = (0..proxy.balancers).map(station).collect();
+        let work = all.iter().any(|station| station.balancer.needs_work());
+        let views = Views::new(&proxy.view, work, backends.len(), all.len());
+        if views.are_old() {
+            all.iter_mut().for_each(|station| station.balancer.rely_on_sights());
+        }
         Self {
-            all: (0..proxy.balancers).map(station).collect(),
+            all,
             draws: rng.fork("balancers"),
             touched: (0..proxy.balancers).rev().collect(),
+            views,
         }
     }
 
@@ -49,12 +60,37 @@ impl Balancers {
         &self.all[balancer as usize].balancer
     }
 
-    /// One of them, to speak to.
-    pub(crate) fn turn_to(&mut self, balancer: u32) -> &mut Balancer {
-        if self.touched.last() != Some(&balancer) {
-            self.touched.push(balancer);
+    /// One of them, to speak to: it sees what there is to be seen by now.
+    pub(crate) fn turn_to(&mut self, now: Time, number: u32) -> &mut Balancer {
+        if self.touched.last() != Some(&number) {
+            self.touched.push(number);
         }
-        self.drain(balancer)
+        let balancer = &mut self.all[number as usize].balancer;
+        self.views.show(now, number, balancer);
+        balancer
+    }
+
+    /// An attempt of one of them is over.
+    pub(crate) fn end(
+        &mut self,
+        now: Time,
+        number: u32,
+        attempt: AttemptId,
+        backend: u32,
+        end: End,
+    ) {
+        self.turn_to(now, number).handle_end(now, attempt, end);
+        self.views.ended(now, number, backend);
+    }
+
+    /// What they see of the backends.
+    pub(crate) const fn views(&self) -> &Views {
+        &self.views
+    }
+
+    /// See [`Balancers::views`].
+    pub(crate) const fn views_mut(&mut self) -> &mut Views {
+        &mut self.views
     }
 
     /// One of them, to hear from.

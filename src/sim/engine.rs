@@ -31,7 +31,7 @@ pub enum Error {
     /// More is under way than memory should hold.
     #[error(
         "{variant}: more than {MAX_PENDING} events are to come at {at} of virtual time; lower the \
-         rate or load.timeout, or give the backends more concurrency"
+         rate, load.timeout or proxy.view_delay, or give the backends more concurrency"
     )]
     TooMuchPending {
         /// The trial's variant.
@@ -220,12 +220,16 @@ impl<'a> Engine<'a> {
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
         let mut events = 0_u64;
         while !(self.coming.is_none() && self.boundaries_left == 0 && self.client.is_idle()) {
-            if events.is_multiple_of(STOP_EVERY) && stop.is_raised() {
+            let looks = events.is_multiple_of(STOP_EVERY);
+            if looks && stop.is_raised() {
                 self.client.abandon(self.now, self.recorder);
                 self.recorder.interrupted(self.now);
                 break;
             }
             events += 1;
+            if looks && self.subject.unseen() > MAX_PENDING {
+                return Err(self.too_much());
+            }
             let event = match self.next.take() {
                 Some(event) => event,
                 None => self.pop()?,
@@ -243,10 +247,13 @@ impl<'a> Engine<'a> {
         let (at, event) = self.agenda.pop().expect("open requests have a deadline to come");
         self.now = at;
         if matches!(event, Event::Arrival) && self.agenda.len() > MAX_PENDING {
-            let variant = self.trial.variant.name.clone();
-            return Err(Error::TooMuchPending { variant, at });
+            return Err(self.too_much());
         }
         Ok(event)
+    }
+
+    fn too_much(&self) -> Error {
+        Error::TooMuchPending { variant: self.trial.variant.name.clone(), at: self.now }
     }
 
     fn handle(&mut self, event: Event) {
@@ -307,7 +314,8 @@ impl<'a> Engine<'a> {
         match output {
             Output::Send(attempt) => {
                 let request = Client::key(attempt.request);
-                self.proceed(request, Step::send(balancer, &attempt), None);
+                let step = self.subject.send(self.now, balancer, &attempt);
+                self.proceed(request, step, None);
             }
             Output::Reject(request, why) => {
                 self.proceed(Client::key(request), Step::rejected(why), None);

@@ -11,12 +11,14 @@
 
 mod agenda;
 mod balancers;
+mod board;
 mod client;
 mod connections;
 mod engine;
 mod patience;
 mod server;
 mod subject;
+mod views;
 mod wakes;
 
 pub use engine::{Error, play};

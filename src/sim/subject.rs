@@ -10,7 +10,7 @@ use crate::balancers::Balancers;
 /// The subject of a trial.
 pub(crate) enum Subject {
     /// The lab's balancers.
-    Lab(Balancers),
+    Lab(Box<Balancers>),
     /// Nothing: clients go round the backends themselves.
     Direct { next: u32, backends: u32 },
 }
@@ -56,7 +56,7 @@ impl Order {
 
 impl Step {
     /// Another attempt of this balancer.
-    pub(crate) fn send(balancer: u32, attempt: &Attempt) -> Self {
+    fn send(balancer: u32, attempt: &Attempt) -> Self {
         let order = Order {
             id: Some(attempt.id),
             balancer,
@@ -77,11 +77,37 @@ impl Step {
     }
 }
 
+impl Balancers {
+    /// An attempt of a balancer, which begins.
+    fn send(&mut self, now: Time, balancer: u32, attempt: &Attempt) -> Step {
+        self.views_mut().began(now, balancer, attempt.backend.slot);
+        Step::send(balancer, attempt)
+    }
+
+    /// What follows an attempt's head, or its failure: another one, or what its request ends with.
+    fn go_on(
+        &mut self,
+        now: Time,
+        order: &Order,
+        id: AttemptId,
+        next: Next,
+        last: (Step, End),
+    ) -> Step {
+        let (step, end) = match next {
+            Next::Retry(attempt) => (self.send(now, order.balancer, &attempt), End::Aborted),
+            Next::Later => (Step::Wait, End::Aborted),
+            Next::Deliver | Next::GiveUp => last,
+        };
+        self.end(now, order.balancer, id, order.backend, end);
+        step
+    }
+}
+
 impl Subject {
     pub(crate) fn new(proxy: &ProxySpec, backends: &[BackendSpec], rng: &Rng) -> Self {
         match proxy.kind {
             SubjectKind::Direct => Self::Direct { next: 0, backends: backends.len() as u32 },
-            SubjectKind::Lab => Self::Lab(Balancers::new(proxy, backends, rng)),
+            SubjectKind::Lab => Self::Lab(Box::new(Balancers::new(proxy, backends, rng))),
         }
     }
 
@@ -104,11 +130,13 @@ impl Subject {
     /// A request arrives at a balancer.
     pub(crate) fn request(&mut self, now: Time, balancer: u32, meta: RequestMeta) -> Step {
         match self {
-            Self::Lab(balancers) => match balancers.turn_to(balancer).handle_request(now, meta) {
-                Verdict::Send(attempt) => Step::send(balancer, &attempt),
-                Verdict::Wait(_) => Step::Wait,
-                Verdict::Reject(why) => Step::rejected(why),
-            },
+            Self::Lab(balancers) => {
+                match balancers.turn_to(now, balancer).handle_request(now, meta) {
+                    Verdict::Send(attempt) => balancers.send(now, balancer, &attempt),
+                    Verdict::Wait(_) => Step::Wait,
+                    Verdict::Reject(why) => Step::rejected(why),
+                }
+            }
             Self::Direct { next, backends } => {
                 let backend = *next;
                 *next = (backend + 1) % *backends;
@@ -118,20 +146,22 @@ impl Subject {
         }
     }
 
+    /// An attempt that a balancer has put out to be sent.
+    pub(crate) fn send(&mut self, now: Time, balancer: u32, attempt: &Attempt) -> Step {
+        match self {
+            Self::Lab(balancers) => balancers.send(now, balancer, attempt),
+            Self::Direct { .. } => Step::send(balancer, attempt),
+        }
+    }
+
     /// An attempt is answered.
     pub(crate) fn answered(&mut self, now: Time, order: &Order, status: u16) -> Step {
         let answer = Step::answer(status);
         let (Self::Lab(balancers), Some(id)) = (self, order.id) else { return answer };
-        let balancer = balancers.turn_to(order.balancer);
         // Simulated requests have no body that could not be sent again.
         let head = Head::Status { status, replayable: true, retry_after: None };
-        let (next, end) = match balancer.handle_head(now, id, head) {
-            Next::Retry(attempt) => (Step::send(order.balancer, &attempt), End::Aborted),
-            Next::Later => (Step::Wait, End::Aborted),
-            Next::Deliver | Next::GiveUp => (answer, End::Complete),
-        };
-        balancer.handle_end(now, id, end);
-        next
+        let next = balancers.turn_to(now, order.balancer).handle_head(now, id, head);
+        balancers.go_on(now, order, id, next, (answer, End::Complete))
     }
 
     /// An attempt fails.
@@ -146,17 +176,10 @@ impl Subject {
         let (Self::Lab(balancers), Some(id)) = (self, order.id) else {
             return Step::End(Outcome::Failed(error), None);
         };
-        let balancer = balancers.turn_to(order.balancer);
         let head = Head::Failed { error, sent, reused, replayable: true };
-        let (next, end) = match balancer.handle_head(now, id, head) {
-            Next::Retry(attempt) => (Step::send(order.balancer, &attempt), End::Aborted),
-            Next::Later => (Step::Wait, End::Aborted),
-            Next::GiveUp | Next::Deliver => {
-                (Step::answer(error.gateway_status()), End::UpstreamBroke)
-            }
-        };
-        balancer.handle_end(now, id, end);
-        next
+        let next = balancers.turn_to(now, order.balancer).handle_head(now, id, head);
+        let failure = Step::answer(error.gateway_status());
+        balancers.go_on(now, order, id, next, (failure, End::UpstreamBroke))
     }
 
     /// The client left during an attempt.
@@ -167,7 +190,7 @@ impl Subject {
     /// The client of a request left that has no attempt under way.
     pub(crate) fn cancelled(&mut self, now: Time, balancer: u32, request: RequestId) {
         if let Self::Lab(balancers) = self {
-            balancers.turn_to(balancer).handle_cancel(now, request);
+            balancers.turn_to(now, balancer).handle_cancel(now, request);
         }
     }
 
@@ -178,19 +201,19 @@ impl Subject {
 
     fn end(&mut self, now: Time, order: &Order, end: End) {
         if let (Self::Lab(balancers), Some(id)) = (self, order.id) {
-            balancers.turn_to(order.balancer).handle_end(now, id, end);
+            balancers.end(now, order.balancer, id, order.backend, end);
         }
     }
 
     pub(crate) fn probed(&mut self, now: Time, balancer: u32, probe: ProbeId, found: ProbeResult) {
         if let Self::Lab(balancers) = self {
-            balancers.turn_to(balancer).handle_probe(now, probe, found);
+            balancers.turn_to(now, balancer).handle_probe(now, probe, found);
         }
     }
 
     pub(crate) fn built(&mut self, now: Time, balancer: u32, built: Built) {
         if let Self::Lab(balancers) = self {
-            balancers.turn_to(balancer).handle_built(now, built);
+            balancers.turn_to(now, balancer).handle_built(now, built);
         }
     }
 
@@ -199,7 +222,7 @@ impl Subject {
         if let Self::Lab(balancers) = self
             && balancers.wakes(now, balancer)
         {
-            balancers.turn_to(balancer).handle_timeout(now);
+            balancers.turn_to(now, balancer).handle_timeout(now);
         }
     }
 
@@ -229,6 +252,26 @@ impl Subject {
         match self {
             Self::Lab(balancers) => balancers.drain(balancer).poll_output(),
             Self::Direct { .. } => None,
+        }
+    }
+
+    /// Whether a backend's work is to be told to [`Subject::free_at`].
+    pub(crate) fn wants_work(&self) -> bool {
+        matches!(self, Self::Lab(balancers) if balancers.views().show_work())
+    }
+
+    /// When a backend will have a free server, as things stand.
+    pub(crate) fn free_at(&mut self, now: Time, backend: u32, at: Time) {
+        if let Self::Lab(balancers) = self {
+            balancers.views_mut().free_at(now, backend, at);
+        }
+    }
+
+    /// What balancers will be shown and are not yet.
+    pub(crate) fn unseen(&self) -> usize {
+        match self {
+            Self::Lab(balancers) => balancers.views().coming(),
+            Self::Direct { .. } => 0,
         }
     }
 

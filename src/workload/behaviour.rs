@@ -6,7 +6,8 @@
 //! wakes late gets answers late, but every one is dated when it was due, and the next request in
 //! the queue started then: lateness does not add up.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -233,6 +234,33 @@ impl Behaviour {
         self.condition.health(&self.model.service)
     }
 
+    /// When it will have a server with nothing to do, as things stand: now, if it has one;
+    /// [`Time::MAX`] while it hangs. Where all share the servers: when all is done. It costs a look
+    /// at everything inside.
+    pub fn free_at(&self) -> Time {
+        let concurrency = self.model.concurrency;
+        if self.condition.hangs() {
+            return Time::MAX;
+        }
+        if self.service.len() < concurrency as usize {
+            return self.now;
+        }
+        let is_inside = |job: &Job| self.roll.as_ref().is_none_or(|roll| !roll.lacks(job));
+        match self.model.discipline {
+            Discipline::Ps => self.now + self.service.left(self.now, is_inside) / concurrency,
+            Discipline::Fifo => {
+                let ends = self.service.ends(is_inside).map(Reverse);
+                let mut ends: BinaryHeap<_> = ends.collect();
+                // Who waits goes to the server that is free first.
+                for (_, demand_ns) in self.queue.iter().filter(|(job, _)| is_inside(job)) {
+                    let Some(Reverse(at)) = ends.pop() else { break };
+                    ends.push(Reverse(at + Duration::from_nanos(self.slowed(*demand_ns))));
+                }
+                ends.pop().map_or(self.now, |Reverse(at)| at)
+            }
+        }
+    }
+
     /// Requests inside, served and waiting ones, those whose client left included.
     pub fn in_flight(&self) -> u32 {
         u32::try_from(self.inside() + self.due.len()).unwrap_or(u32::MAX)
@@ -321,12 +349,16 @@ impl Behaviour {
 
     /// Starts service; faults that slow it down count from here on.
     fn start(&mut self, at: Time, job: Job, demand_ns: u64) {
-        let factor = self.condition.factor();
-        let slowed = if factor == 1.0 { demand_ns } else { time::whole(demand_ns as f64 * factor) };
-        self.service.insert(at, job, slowed);
+        self.service.insert(at, job, self.slowed(demand_ns));
         if self.model.discipline == Discipline::Ps {
             self.set_speeds(at);
         }
+    }
+
+    /// How long something takes that starts now.
+    fn slowed(&self, demand_ns: u64) -> u64 {
+        let factor = self.condition.factor();
+        if factor == 1.0 { demand_ns } else { time::whole(demand_ns as f64 * factor) }
     }
 
     /// Gives a free server to the oldest request that waits.

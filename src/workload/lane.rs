@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use base::Time;
 
@@ -187,6 +188,25 @@ impl Lane {
             self.rest.retain(|entry| !is_void(&entry.job));
             self.void = 0;
         }
+    }
+
+    /// When each piece of the work that counts is done (rounded up to a nanosecond) at full speed,
+    /// in any order.
+    pub(crate) fn ends(&self, counts: impl Fn(&Job) -> bool) -> impl Iterator<Item = Time> {
+        let entries = self.first.iter().chain(&self.rest);
+        entries.filter(move |entry| counts(&entry.job)).map(|entry| {
+            let units = entry.target.saturating_sub(self.reading).div_ceil(1 << FRACTION);
+            self.since + Duration::from_nanos(u64::try_from(units).unwrap_or(u64::MAX))
+        })
+    }
+
+    /// How long the work that counts takes one server from `now` on.
+    pub(crate) fn left(&self, now: Time, counts: impl Fn(&Job) -> bool) -> Duration {
+        let reading = self.reading_at(now);
+        let entries = self.first.iter().chain(&self.rest).filter(|entry| counts(&entry.job));
+        let left = entries.map(|entry| entry.target.saturating_sub(reading));
+        let units = left.fold(0, u128::saturating_add).div_ceil(1 << FRACTION);
+        Duration::from_nanos(u64::try_from(units).unwrap_or(u64::MAX))
     }
 
     /// How much work is here.

@@ -59,7 +59,7 @@ fn scenarios() -> Result<(), Failure> {
 
 fn strategies() {
     let mut rows = Vec::new();
-    for entry in Registry::standard().entries() {
+    for entry in Registry::standard().with_ideals().entries() {
         rows.push(vec![entry.name.to_owned(), entry.summary.to_owned()]);
         for parameter in entry.parameters {
             let default = match &parameter.default {

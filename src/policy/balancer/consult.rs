@@ -7,6 +7,7 @@ use base::{BackendId, Key, ProbeId, Slab, Time};
 use super::Balancer;
 use super::requests::Running;
 use crate::message::{Output, Probe, ProbeKind, ProbeResult};
+use crate::pool::Sight;
 use crate::strategy::{LoadReport, MAX_LOAD_PROBES, Observation, Seen};
 use crate::work::{Built, Work};
 
@@ -56,6 +57,22 @@ impl Balancer {
         if built.number == self.consultation.job {
             self.strategy.built(built.result);
         }
+    }
+
+    /// Shows the strategy what this balancer could not know by itself. Only the simulator can.
+    pub fn handle_sight(&mut self, backend: BackendId, sight: Sight) {
+        self.pool.show(backend, sight);
+    }
+
+    /// From now on the strategy sees no attempt in flight but by [`Balancer::handle_sight`], not
+    /// even this balancer's own: what it sees is old.
+    pub const fn rely_on_sights(&mut self) {
+        self.pool.show_only_sights();
+    }
+
+    /// Whether the strategy needs [`Sight::FreeAt`].
+    pub fn needs_work(&self) -> bool {
+        self.strategy.needs_work()
     }
 
     /// Lets candidates and strategy follow the changes since the last pick.

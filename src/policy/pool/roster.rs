@@ -57,7 +57,7 @@ impl Pool {
             let entry = self.candidates[place];
             self.totals.weight -= u64::from(entry.weight);
             self.totals.in_flight -= u64::from(entry.in_flight);
-            self.full -= usize::from(entry.in_flight >= self.most_in_flight);
+            self.full -= usize::from(self.is_at_limit(id));
         }
         let entry = self.entry(id);
         if let Some(entry) = &entry {
@@ -83,14 +83,19 @@ impl Pool {
     /// What the list holds of this backend.
     fn entry(&self, id: BackendId) -> Option<Candidate> {
         let backend = self.get(id).filter(|backend| self.is_to_be_candidate(backend))?;
-        let in_flight = self.traffic_of(id)?.in_flight;
+        let in_flight = self.traffic_of(id)?.shown;
         Some(Candidate { id, weight: self.weight_now(backend), in_flight })
     }
 
     fn count_entry(&mut self, entry: &Candidate) {
         self.totals.weight += u64::from(entry.weight);
         self.totals.in_flight += u64::from(entry.in_flight);
-        self.full += usize::from(entry.in_flight >= self.most_in_flight);
+        self.full += usize::from(self.is_at_limit(entry.id));
+    }
+
+    /// Whether this backend has as many attempts in flight as it may, or more.
+    pub(super) fn is_at_limit(&self, id: BackendId) -> bool {
+        self.traffic_of(id).is_some_and(|traffic| traffic.in_flight >= self.most_in_flight)
     }
 
     fn number_from(&mut self, place: usize) {

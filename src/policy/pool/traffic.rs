@@ -15,7 +15,10 @@ pub(super) struct Traffic {
     generation: u32,
     /// The tenant's place among the candidates.
     pub(super) place: u32,
+    /// This balancer's attempts that have not ended. Limits go by them.
     pub(super) in_flight: u32,
+    /// What strategies see in their place; the same, unless the balancer is told otherwise.
+    pub(super) shown: u32,
     pub(super) attempts: u64,
     alive_at: Time,
 }
@@ -27,6 +30,7 @@ impl Pool {
             generation: id.generation,
             place: NOWHERE,
             in_flight: 0,
+            shown: 0,
             attempts: 0,
             alive_at: now,
         };
@@ -50,7 +54,7 @@ impl Pool {
     }
 
     #[inline]
-    fn traffic_mut(&mut self, id: BackendId) -> Option<&mut Traffic> {
+    pub(super) fn traffic_mut(&mut self, id: BackendId) -> Option<&mut Traffic> {
         self.traffic.get_mut(id.slot as usize).filter(|traffic| traffic.generation == id.generation)
     }
 
@@ -77,28 +81,35 @@ impl Pool {
     /// An attempt was sent to this backend.
     #[inline]
     pub(crate) fn attempt_began(&mut self, id: BackendId) {
+        let own = self.sights.own_shown();
         let traffic = self.traffic_mut(id).expect("a pick is checked before it is sent");
         traffic.attempts += 1;
         traffic.in_flight += 1;
-        let place = traffic.place;
+        traffic.shown += own;
+        let (place, in_flight) = (traffic.place, traffic.in_flight);
         self.at_work = true;
         if let Some(candidate) = self.candidates.get_mut(place as usize) {
-            candidate.in_flight += 1;
-            self.totals.in_flight += 1;
-            self.full += usize::from(candidate.in_flight == self.most_in_flight);
+            candidate.in_flight += own;
+            self.totals.in_flight += u64::from(own);
+            self.full += usize::from(in_flight == self.most_in_flight);
         }
     }
 
-    /// An attempt at this backend ended; how many it has left. `None` where the backend is gone.
+    /// An attempt at this backend ended; how many it has left, as they are shown, or its own where
+    /// what is shown is old: those it knows. `None` where the backend is gone.
     #[inline]
     pub(crate) fn attempt_ended(&mut self, id: BackendId) -> Option<u32> {
+        let own = self.sights.own_shown();
         let traffic = self.traffic_mut(id)?;
+        let before = traffic.in_flight;
         traffic.in_flight -= 1;
-        let (place, left) = (traffic.place, traffic.in_flight);
+        traffic.shown -= own;
+        let left = if own == 0 { traffic.in_flight } else { traffic.shown };
+        let place = traffic.place;
         if let Some(candidate) = self.candidates.get_mut(place as usize) {
-            self.full -= usize::from(candidate.in_flight == self.most_in_flight);
-            candidate.in_flight -= 1;
-            self.totals.in_flight -= 1;
+            self.full -= usize::from(before == self.most_in_flight);
+            candidate.in_flight -= own;
+            self.totals.in_flight -= u64::from(own);
         }
         Some(left)
     }

@@ -8,6 +8,7 @@ mod draw;
 mod hashed;
 pub mod join_idle_queue;
 pub mod least_request;
+pub mod least_work_left;
 pub mod maglev;
 pub mod p2c;
 pub mod peak_ewma;
@@ -72,9 +73,16 @@ impl<'a> Candidates<'a> {
         self.entries[index].weight
     }
 
-    /// The attempts in flight at `index`, connecting ones included.
+    /// The attempts in flight at `index`, connecting ones included: the balancer's own, unless the
+    /// simulator shows it those of all, or old numbers.
     pub fn in_flight(&self, index: usize) -> u32 {
         self.entries[index].in_flight
+    }
+
+    /// When the backend at `index` will have a free server, in the past if it has one. Only the
+    /// simulator knows, and only where [`Strategy::needs_work`] says so; else all have one.
+    pub fn free_at(&self, index: usize) -> Time {
+        self.pool.free_at(self.entries[index].id)
     }
 
     /// The attempts in flight over all of them.
@@ -197,6 +205,11 @@ pub trait Strategy: Send {
     /// as a failure, when an answer breaks off after its head.
     fn observed(&mut self, now: Time, backend: BackendId, observation: Observation) {
         let _ = (now, backend, observation);
+    }
+
+    /// Whether it needs [`Candidates::free_at`], which no balancer can know but in the simulator.
+    fn needs_work(&self) -> bool {
+        false
     }
 
     /// An attempt ended, and its backend has so many left. Not for backends that are gone.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Strategy, join_idle_queue, least_request, maglev, p2c, peak_ewma, prequal, random, rendezvous,
-    ring_hash, round_robin, sticky,
+    Strategy, join_idle_queue, least_request, least_work_left, maglev, p2c, peak_ewma, prequal,
+    random, rendezvous, ring_hash, round_robin, sticky,
 };
 use crate::settings::{Choice, KeySource, ParameterValue};
 
@@ -143,12 +143,15 @@ impl Entry {
     }
 }
 
+/// Strategies that know what no balancer can: yardsticks, for the simulator alone.
+static IDEALS: [&Entry; 1] = [&least_work_left::ENTRY];
+
 /// The strategies that can be named.
 #[derive(Clone, Debug)]
 pub struct Registry(Vec<&'static Entry>);
 
 impl Registry {
-    /// All strategies of the lab.
+    /// All strategies of the lab that a balancer can follow.
     pub fn standard() -> Self {
         Self(vec![
             &round_robin::ENTRY,
@@ -163,6 +166,17 @@ impl Registry {
             &maglev::ENTRY,
             &rendezvous::ENTRY,
         ])
+    }
+
+    /// The ideals alone: strategies that know what no balancer can.
+    pub fn ideals() -> Self {
+        Self(IDEALS.to_vec())
+    }
+
+    /// The ideals too, for the simulator.
+    #[must_use]
+    pub fn with_ideals(self) -> Self {
+        IDEALS.into_iter().fold(self, Self::with)
     }
 
     /// One more, for tests and for programs that bring their own; it takes the place of one with
@@ -188,7 +202,15 @@ impl Registry {
         let Some(entry) = self.0.iter().find(|entry| entry.name == name) else {
             let mut known: Vec<&str> = self.0.iter().map(|entry| entry.name).collect();
             known.sort_unstable();
-            let message = format!("unknown strategy {name:?}; one of {}", known.join(", "));
+            let known = known.join(", ");
+            let message = if IDEALS.iter().any(|ideal| ideal.name == name) {
+                format!(
+                    "{name} knows what no balancer can, so it works in the simulator only \
+                     (engine = \"sim\"); here one of {known}"
+                )
+            } else {
+                format!("unknown strategy {name:?}; one of {known}")
+            };
             return Err(vec![ChoiceError { parameter: None, message }]);
         };
         entry.choose(given)
@@ -297,6 +319,12 @@ mod tests {
                 &[("choice", Integer(2))],
                 &["p2c has no parameter \"choice\"; one of choices, replacement, scan_below"],
             ),
+            (
+                "least_work_left",
+                &[],
+                &["least_work_left knows what no balancer can, so it works in the simulator only \
+                   (engine = \"sim\"); here one of maglev, p2c, random, timed"],
+            ),
             ("random", &[("seed", Integer(2))], &["random has no parameter \"seed\"; it has none"]),
             ("timed", &[("decay", hour)], &["timed: decay must be from 0.001s to 60s, not 3600s"]),
             (
@@ -341,7 +369,7 @@ mod tests {
 
     #[test]
     fn every_default_is_valid() {
-        for entry in Registry::standard().entries() {
+        for entry in Registry::standard().with_ideals().entries() {
             let given =
                 entry.parameters.iter().map(|p| (p.name.to_owned(), p.default.clone())).collect();
             assert!(entry.choose(&given).is_ok(), "{}", entry.name);

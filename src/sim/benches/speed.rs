@@ -11,7 +11,9 @@ use std::time::Duration;
 use base::{Clock, Distribution, Rng, Stop};
 use policy::{Choice, Registry, Settings};
 use record::Recorder;
-use scenario::{BackendSpec, Generator, LoadSpec, ProxySpec, SubjectKind, Trial, Variant};
+use scenario::{
+    BackendSpec, Generator, LoadSpec, ProxySpec, SubjectKind, Trial, Variant, ViewSpec,
+};
 use workload::{Abandoned, BackendModel, Discipline, LoadShape, Network, Pattern, Phase};
 
 const BACKENDS: usize = 1_000;
@@ -56,6 +58,7 @@ fn trial(strategy: Choice, backends: usize, requests: f64) -> Trial {
                 kind: SubjectKind::Lab,
                 workers: 1,
                 balancers: 1,
+                view: ViewSpec::default(),
                 settings: Settings::plain(strategy),
             },
             backends: (1..=backends).map(backend).collect(),

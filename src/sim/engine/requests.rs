@@ -190,5 +190,9 @@ impl Engine<'_> {
         if let Some(at) = self.servers[backend as usize].arm() {
             self.agenda.push_wake(at, Wake(backend));
         }
+        if self.subject.wants_work() {
+            let at = self.servers[backend as usize].behaviour.free_at();
+            self.subject.free_at(self.now, backend, at);
+        }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use base::{Distribution, Stop};
 use policy::{Choice, HealthSettings, Registry, RetrySettings, Settings};
 use record::{Recorder, Span, TrialRecord};
-use scenario::{BackendSpec, Generator, LoadSpec, ProxySpec, SubjectKind, Trial, Variant};
+use scenario::{
+    BackendSpec, Generator, LoadSpec, ProxySpec, SubjectKind, Trial, Variant, ViewSpec,
+};
 use workload::{
     Abandoned, BackendModel, Discipline, Fault, FaultKind, LoadShape, Network, Pattern, Phase,
 };
@@ -49,6 +51,7 @@ pub fn trial(
                 kind: SubjectKind::Lab,
                 workers: 1,
                 balancers: 1,
+                view: ViewSpec::default(),
                 settings: Settings::plain(choose(strategy)),
             },
             backends: backends.collect(),
