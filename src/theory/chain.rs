@@ -62,6 +62,16 @@ pub fn idle_or_random(found: &[u32], to: &mut [f64]) {
     }
 }
 
+/// The first that has less than 1.5 times its share of all, the arrival included and rounded up:
+/// consistent hashing with bounded loads, for requests of one key.
+pub fn in_order_up_to_a_half_more(found: &[u32], to: &mut [f64]) {
+    let all = found.iter().sum::<u32>() + 1;
+    let most = (3 * all).div_ceil(2 * found.len() as u32);
+    to.fill(0.0);
+    let first = found.iter().position(|n| *n < most);
+    to[first.expect("the bounds add up to more than all")] = 1.0;
+}
+
 fn give(found: &[u32], to: &mut [f64], a: usize, b: usize, share: f64) {
     if found[a] == found[b] {
         to[a] += share / 2.0;
