@@ -2,7 +2,9 @@
 It must not measure the proxy.
 """
 
+import functools
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -19,6 +21,7 @@ REQUESTS, BARE_REQUESTS, SIMPY_REQUESTS = 3_000_000, 20_000_000, 100_000
 BY_BACKENDS = (10, 100, 1_000, 10_000, 100_000)
 
 
+@functools.cache
 def built():
     """The program that `cargo bench -p sim` runs."""
     out = subprocess.run(["cargo", "bench", "--locked", "-q", "-p", "sim", "--bench", "speed", "--no-run",
@@ -37,7 +40,7 @@ def trial(backends, requests):
 def played(command):
     """Million requests a second, on the subject's core."""
     out = subprocess.run(["taskset", "-c", str(SUBJECT_CORE), *map(str, command)],
-                         env={"PYTHONPATH": str(SIMPY)}, capture_output=True, text=True, check=True)
+                         env={**os.environ, "PYTHONPATH": str(SIMPY)}, capture_output=True, text=True, check=True)
     return float(re.match(r"(\d+) requests/s", out.stdout).group(1)) / 1e6
 
 
@@ -59,6 +62,7 @@ def in_turns(candidates, rounds):
 
 
 def simulators_compared(rounds):
+    load = os.getloadavg()[0]
     lab = f"lab, p2c over {BACKENDS:,} backends"
     candidates = {lab: trial(BACKENDS, REQUESTS),
                   "the same arrivals and services, without balancer, events and record":
@@ -76,4 +80,6 @@ def simulators_compared(rounds):
               f" {BACKENDS:,} |", "|---|---|---|"]
     for count, values in rates.items():
         lines.append(f"| {count:,} | {spread(values)} | {ratios(rates[BACKENDS], values)} |")
+    lines += ["", f"The machine's load was {load:.1f} before these and {os.getloadavg()[0]:.1f} after; they"
+              " are 1 of it themselves."]
     return lines
