@@ -6,8 +6,9 @@
 //! wakes late gets answers late, but every one is dated when it was due, and the next request in
 //! the queue started then: lateness does not add up.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+mod free;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -232,33 +233,6 @@ impl Behaviour {
     /// What a health check meets now: it passes concurrency and queue by.
     pub fn health(&self) -> HealthAnswer {
         self.condition.health(&self.model.service)
-    }
-
-    /// When it will have a server with nothing to do, as things stand: now, if it has one;
-    /// [`Time::MAX`] while it hangs. Where all share the servers: when all is done. It costs a look
-    /// at everything inside.
-    pub fn free_at(&self) -> Time {
-        let concurrency = self.model.concurrency;
-        if self.condition.hangs() {
-            return Time::MAX;
-        }
-        if self.service.len() < concurrency as usize {
-            return self.now;
-        }
-        let is_inside = |job: &Job| self.roll.as_ref().is_none_or(|roll| !roll.lacks(job));
-        match self.model.discipline {
-            Discipline::Ps => self.now + self.service.left(self.now, is_inside) / concurrency,
-            Discipline::Fifo => {
-                let ends = self.service.ends(is_inside).map(Reverse);
-                let mut ends: BinaryHeap<_> = ends.collect();
-                // Who waits goes to the server that is free first.
-                for (_, demand_ns) in self.queue.iter().filter(|(job, _)| is_inside(job)) {
-                    let Some(Reverse(at)) = ends.pop() else { break };
-                    ends.push(Reverse(at + Duration::from_nanos(self.slowed(*demand_ns))));
-                }
-                ends.pop().map_or(self.now, |Reverse(at)| at)
-            }
-        }
     }
 
     /// Requests inside, served and waiting ones, those whose client left included.
