@@ -171,7 +171,7 @@ impl Exchange {
         if let Err(fault) = self.poll_send(cx, parcel, upload) {
             return Poll::Ready(Err(Failed::Client(fault)));
         }
-        match self.poll_receive(cx, parcel) {
+        match self.poll_receive(cx, parcel, upload) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => return self.fail(error, parcel),
             Poll::Pending => {}
@@ -265,11 +265,13 @@ impl Exchange {
         Ok(())
     }
 
-    /// Reads the head of the answer, interim ones dropped, and looks at what came behind it.
-    fn poll_receive(
+    /// Reads the head of the answer, hands on those of interim ones before it, and looks at what came
+    /// behind it.
+    fn poll_receive<U: Upload>(
         &mut self,
         cx: &mut Context<'_>,
         parcel: &Parcel,
+        upload: &mut U,
     ) -> Poll<Result<(), FailureKind>> {
         let Stage::Open(wire) = &mut self.stage else { return Poll::Pending };
         let Lane { answer, head, .. } = &mut *self.lane;
@@ -278,11 +280,15 @@ impl Exchange {
                 match head.parse(answer.data(), parcel.method) {
                     Err(_) => return Poll::Ready(Err(FailureKind::Protocol)),
                     Ok(Some(length)) if head.is_interim() => {
-                        answer.consume(length);
                         self.interim += 1;
                         if self.interim > MAX_INTERIM {
                             return Poll::Ready(Err(FailureKind::Protocol));
                         }
+                        // Whether the client shall go on is said by the proxy, not by a backend.
+                        if head.status() != 100 {
+                            upload.put_interim(head, &answer.data()[..length]);
+                        }
+                        answer.consume(length);
                         continue;
                     }
                     // Who changes to another protocol unasked would talk past everybody.

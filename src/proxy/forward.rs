@@ -134,6 +134,7 @@ impl<U: Upload> Race<'_, U> {
         {
             return Poll::Ready(Event::Head(Lap::Second, outcome));
         }
+        self.upload.poll_interim(cx);
         // While the request's body is read, that tells of it.
         if !reading && self.upload.poll_gone(cx).is_ready() {
             return Poll::Ready(Event::ClientLeft);

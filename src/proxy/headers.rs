@@ -11,7 +11,7 @@ use crate::date::Today;
 use crate::exchange::Exchange;
 use crate::explain;
 use crate::forwarded::Origin;
-use crate::http1::{Kind, Kinds, Receiver, Version, end_head, put_field};
+use crate::http1::{Kind, Kinds, Receiver, ResponseHead, Version, end_head, put_field};
 use crate::parcel::{ATTEMPT_COUNT, Decimal, Parcel};
 
 /// The text of an address as backends get it; made once a connection.
@@ -94,6 +94,19 @@ pub(crate) fn to_client(exchange: &Exchange, dress: &Dress<'_>, out: &mut Vec<u8
         let text = explain::in_words(explanation, Some(leg.attempt.backend));
         put_field(out, explain::NAME, &[text.as_bytes()]);
     }
+    end_head(out);
+}
+
+/// Puts a backend's interim answer as a client of that version gets it.
+pub(crate) fn interim_to_client(
+    head: &ResponseHead,
+    bytes: &[u8],
+    version: Version,
+    out: &mut Vec<u8>,
+) {
+    let to = Receiver { version, keep_alive: true };
+    head.render_downstream(bytes, to, Kinds::NONE, out);
+    put_field(out, b"via", &[via(head.version())]);
     end_head(out);
 }
 

@@ -11,9 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffers::{BUFFER_BYTES, Buffer};
 use crate::client::Client;
-use crate::http1::{Decoder, Framing};
+use crate::headers;
+use crate::http1::{Decoder, Framing, ResponseHead, Version};
 use crate::tunnel::Side;
-use crate::upload::{Fault, Upload};
+use crate::upload::{Fault, MAX_INTERIM_BYTES, Upload};
 use crate::upstream::write_both;
 
 /// What a client is told that waits with its body.
@@ -32,8 +33,12 @@ pub(crate) struct Incoming<'a, S> {
     /// No byte of the body comes behind those.
     whole: bool,
     fault: Option<Fault>,
-    /// What is left of [`CONTINUE`] for a client that waits for it.
-    invitation: &'static [u8],
+    /// The client waits to be asked for the body.
+    waits: bool,
+    /// Interim answers that are to be written before all else.
+    interim: Vec<u8>,
+    /// So much of backends' interim answers may still be passed on.
+    interim_left: usize,
     owes: bool,
     given_at: Time,
     /// Bytes of the answer that were written.
@@ -41,14 +46,14 @@ pub(crate) struct Incoming<'a, S> {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
-    /// With a head that was consumed. `waits`: the client waits to be asked for the body.
+    /// With a head that was consumed, in that version. `waits`: the client waits to be asked for the
+    /// body.
     pub(crate) fn new(
         stream: &'a mut S,
         input: &'a mut Buffer,
         client: &'a Client,
         clock: Clock,
-        framing: Framing,
-        waits: bool,
+        (version, framing, waits): (Version, Framing, bool),
     ) -> Self {
         let mut incoming = Self {
             stream,
@@ -59,7 +64,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
             checked: 0,
             whole: false,
             fault: None,
-            invitation: if waits { CONTINUE } else { b"" },
+            waits,
+            interim: Vec::new(),
+            // RFC 9110 §15.2: HTTP/1.0 knows no interim answers.
+            interim_left: if version == Version::Http11 { MAX_INTERIM_BYTES } else { 0 },
             owes: false,
             given_at: Time::ZERO,
             written: 0,
@@ -82,7 +90,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
 
     /// The body is not asked for any more: a final answer has begun.
     pub(crate) fn begin_answer(&mut self) {
-        self.invitation = b"";
+        self.waits = false;
     }
 
     /// Drops what is here of the body; whether that is all of it, so that the next request follows.
@@ -98,6 +106,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
         head: &[u8],
         body: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.interim.is_empty() {
+            ready!(self.poll_write_interim(cx))?;
+        }
         let written = write_both(self.stream, cx, head, body);
         if let Poll::Ready(Ok(count)) = written {
             self.written += count as u64;
@@ -140,16 +151,24 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
     }
 
     fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        if self.invitation.is_empty() {
+        if std::mem::take(&mut self.waits) {
+            self.interim.extend_from_slice(CONTINUE);
+        }
+        if self.interim.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        while !self.invitation.is_empty() {
-            match ready!(write_both(self.stream, cx, self.invitation, b"")) {
-                Ok(count) => self.invitation = &self.invitation[count..],
-                Err(_) => return Poll::Ready(Err(Fault::Left)),
-            }
+        self.poll_write_interim(cx).map_err(|_| Fault::Left)
+    }
+
+    fn poll_write_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let count = ready!(write_both(self.stream, cx, &self.interim, b""))?;
+            self.interim.drain(..count);
         }
-        ready!(Pin::new(&mut *self.stream).poll_flush(cx)).map_err(|_| Fault::Left)?;
+        // It is not waited for: whatever is written next goes the same way.
+        if let Poll::Ready(flushed) = Pin::new(&mut *self.stream).poll_flush(cx) {
+            flushed?;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -223,5 +242,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upload for Incoming<'_, S> {
             }
         }
         Poll::Pending
+    }
+
+    fn put_interim(&mut self, head: &ResponseHead, bytes: &[u8]) {
+        let before = self.interim.len();
+        headers::interim_to_client(head, bytes, Version::Http11, &mut self.interim);
+        match self.interim_left.checked_sub(self.interim.len() - before) {
+            Some(left) => self.interim_left = left,
+            None => self.interim.truncate(before),
+        }
+    }
+
+    fn poll_interim(&mut self, cx: &mut Context<'_>) {
+        if !self.interim.is_empty() && matches!(self.poll_write_interim(cx), Poll::Ready(Err(_))) {
+            self.fault = Some(Fault::Left);
+        }
     }
 }

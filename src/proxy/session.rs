@@ -151,17 +151,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let (mut request, meta) = Request::new(worker, &origin, parcel, reply, journal);
                 request.came(began, peer);
                 input.consume(length);
-                let (framing, waits) = (head.framing(), head.expects_continue());
-                let incoming =
-                    Incoming::new(&mut self.stream, input, client, clock, framing, waits);
+                let expected = (version, head.framing(), head.expects_continue());
+                let incoming = Incoming::new(&mut self.stream, input, client, clock, expected);
                 Turn { client, incoming, request }.serve(meta).await
             }
             // Nothing behind it is looked at.
             Err(violation) => {
                 let mut request = Request::refused(worker, Version::Http11, parcel, reply, journal);
                 request.came(began, &client.address);
-                let none = Framing::None;
-                let incoming = Incoming::new(&mut self.stream, input, client, clock, none, false);
+                let none = (Version::Http11, Framing::None, false);
+                let incoming = Incoming::new(&mut self.stream, input, client, clock, none);
                 Turn { client, incoming, request }.say(&refusal(violation), false).await
             }
         }

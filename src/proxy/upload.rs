@@ -1,11 +1,15 @@
 //! A request's body on its way to a backend: what an attempt asks of whoever reads it from the
-//! client. It must not know connections, nor which protocol the client speaks.
+//! client, and tells the client before there is an answer. It must not know connections, nor which
+//! protocol the client speaks.
 
 use std::task::{Context, Poll};
 
 use base::Time;
 
-use crate::http1::Violation;
+use crate::http1::{ResponseHead, Violation};
+
+/// So much of interim answers (1xx) to one request is passed on; more are dropped, as they may be.
+pub(crate) const MAX_INTERIM_BYTES: usize = 16 * 1024;
 
 /// Why a request's body will never be whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,14 @@ pub(crate) trait Upload {
 
     /// Ready when the client has left; may be asked whenever no bytes are waited for.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// A backend's interim answer (RFC 9110 §15.2) of this head, `bytes`, is for the client. It is
+    /// a hint and no promise: another attempt may be the one that answers, and who cannot take it
+    /// misses nothing.
+    fn put_interim(&mut self, head: &ResponseHead, bytes: &[u8]);
+
+    /// Sends on what was put of them, as far as the client takes it.
+    fn poll_interim(&mut self, cx: &mut Context<'_>);
 }
 
 /// No body, or none that is still to come.
@@ -76,4 +88,9 @@ impl Upload for Nothing {
     fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
+
+    /// The client hears of the attempt that has its body.
+    fn put_interim(&mut self, _: &ResponseHead, _: &[u8]) {}
+
+    fn poll_interim(&mut self, _: &mut Context<'_>) {}
 }

@@ -11,8 +11,9 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::buffers::Buffer;
 use crate::client::Client;
-use crate::http1::{Decoder, Framing, LAST_CHUNK, SizeLine, Violation};
-use crate::upload::{Fault, Upload};
+use crate::headers;
+use crate::http1::{Decoder, Framing, LAST_CHUNK, ResponseHead, SizeLine, Version, Violation};
+use crate::upload::{Fault, MAX_INTERIM_BYTES, Upload};
 
 use super::head;
 
@@ -33,6 +34,8 @@ pub(super) struct Body<'a> {
     fault: Option<Fault>,
     /// The client waits to be asked for the body.
     waits: bool,
+    /// So much of backends' interim answers may still be passed on.
+    interim_left: usize,
     owes: bool,
     given_at: Time,
 }
@@ -62,6 +65,7 @@ impl<'a> Body<'a> {
             whole,
             fault: None,
             waits,
+            interim_left: MAX_INTERIM_BYTES,
             owes: false,
             given_at: Time::ZERO,
         }
@@ -217,4 +221,17 @@ impl Upload for Body<'_> {
         self.fault = Some(Fault::Left);
         Poll::Ready(())
     }
+
+    fn put_interim(&mut self, head: &ResponseHead, bytes: &[u8]) {
+        let mut text = Vec::new();
+        headers::interim_to_client(head, bytes, Version::Http2, &mut text);
+        if let Some(left) = self.interim_left.checked_sub(text.len()) {
+            self.interim_left = left;
+            // Who is gone shows it elsewhere.
+            let _ = self.respond.send_informational(head::response(head.status(), &text));
+        }
+    }
+
+    /// The library sends them by itself.
+    fn poll_interim(&mut self, _: &mut Context<'_>) {}
 }

@@ -324,3 +324,22 @@ fn an_answer_that_breaks_off_never_looks_whole() {
     });
     assert_eq!(lab.in_flight(), 0);
 }
+
+#[test]
+fn interim_answers_pass_before_the_answer() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: a\r\nkeep-alive: 1\r\n\r\n";
+    let backend = Backend::start(move |_, stream| write(stream, hints) && ok(stream, "final"));
+    let lab = Lab::start("", &[backend.address]);
+    let (hint, answer) = run(async {
+        let client = Client::connect(lab.listen).await;
+        let (mut answer, _) = client.open(head("GET", "/"), true).await;
+        let hint = std::future::poll_fn(|cx| answer.poll_informational(cx)).await;
+        let hint = hint.expect("a hint").expect("whole");
+        (hint, whole(answer.await.expect("an answer")).await.expect("whole"))
+    });
+    assert_eq!(hint.status(), 103);
+    let mut names: Vec<_> = hint.headers().keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["link", "via"]);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "final"));
+}

@@ -75,17 +75,78 @@ fn trailers_and_chunk_extensions_pass_both_ways() {
     assert_eq!(client.answer("GET").expect("an answer").text(), "next");
 }
 
+/// An interim answer with a field of its hop.
+fn hint(link: &str) -> String {
+    format!("HTTP/1.1 103 Early Hints\r\nlink: {link}\r\nkeep-alive: 1\r\n\r\n")
+}
+
 #[test]
-fn interim_answers_are_dropped_and_bounded() {
-    let interim = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
-    for (count, status) in [(0, 200), (5, 200), (1000, 502)] {
-        let backend = Backend::start(move |_, stream| {
-            write(stream, &interim.repeat(count)) && ok(stream, "final")
-        });
+fn interim_answers_pass_at_once_and_never_count_as_the_answer() {
+    let told = Arc::new(std::sync::Barrier::new(2));
+    let heard = Arc::clone(&told);
+    let backend = Backend::start(move |_, stream| {
+        // Whether the client shall go on is not the backend's to say.
+        let sent = write(stream, &format!("HTTP/1.1 100 Continue\r\n\r\n{}", hint("a")));
+        told.wait();
+        sent && write(stream, &hint("b")) && ok(stream, "final")
+    });
+    let lab = Lab::start("", &[backend.address]);
+    let mut client = lab.connect();
+    write(&mut client.stream, GET);
+    let first = client.head().expect("a hint");
+    assert_eq!((first.status(), first.header("link")), (103, Some("a")));
+    assert_eq!((first.header("keep-alive"), first.header("via")), (None, Some("1.1 lab")));
+    heard.wait();
+    let second = client.head().expect("another");
+    assert_eq!((second.status(), second.header("link")), (103, Some("b")));
+    let answer = client.answer("GET").expect("the answer");
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "final"));
+    assert_eq!(lab.metric("lab_answers_total{class=\"1xx\"}"), 0.0);
+}
+
+#[test]
+fn interim_answers_are_bounded_and_not_for_old_clients() {
+    for (count, length, passed, status) in [
+        (0, 1, 0, 200),
+        (32, 1, 32, 200),
+        (33, 1, 32, 502),   // more are no answer
+        (5, 5_000, 3, 200), // and more bytes than that are not for the client
+    ] {
+        let hints = hint(&"x".repeat(length)).repeat(count);
+        let backend = Backend::start(move |_, stream| write(stream, &hints) && ok(stream, "final"));
         let lab = Lab::start("", &[backend.address]);
-        let answer = lab.ask(GET);
-        assert_eq!((answer.status(), answer.header("link")), (status, None), "{count}");
+        let mut client = lab.connect();
+        write(&mut client.stream, GET);
+        for n in 0..passed {
+            assert_eq!(client.head().map(|head| head.status()), Some(103), "{count} {length} {n}");
+        }
+        assert_eq!(client.answer("GET").expect("an answer").status(), status, "{count} {length}");
+        let old = lab.ask("GET / HTTP/1.0\r\n\r\n");
+        assert_eq!(old.status(), status, "{count} {length}");
     }
+}
+
+#[test]
+fn a_hint_of_an_attempt_that_fails_is_followed_by_the_answer_of_another() {
+    let broken = Backend::start(|_, stream| {
+        write(stream, &hint("a"));
+        false
+    });
+    let good = Backend::named("good");
+    let tables = "[retry]\nattempts = 2\nbackoff = \"0ms\"\nbudget = 1.0\n";
+    let lab = Lab::start(tables, &[broken.address, good.address]);
+    let (mut hints, mut answers) = (0, 0);
+    for _ in 0..2 {
+        let mut client = lab.connect();
+        write(&mut client.stream, GET);
+        let mut head = client.head().expect("a head");
+        if head.status() == 103 {
+            hints += 1;
+            head = client.head().expect("and another one");
+        }
+        answers += u32::from(head.status() == 200);
+    }
+    assert_eq!((hints, answers), (1, 2), "each backend was asked first once");
 }
 
 #[test]
