@@ -27,3 +27,24 @@ fn processor_and_memory() -> (String, u64) {
     let brand = system.cpus().first().map(|cpu| cpu.brand().to_owned()).unwrap_or_default();
     (brand, system.total_memory())
 }
+
+/// The bytes that this process can still take: what the machine has free, or less where its control
+/// group or `ulimit -v` (which batch systems set) says so. `None` where the system will not tell.
+pub(crate) fn free_memory() -> Option<u64> {
+    let mut system = sysinfo::System::new().ok()?;
+    system.refresh_memory();
+    let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0);
+    let group = system.cgroup_limits().map(|limits| limits.free_memory);
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
+    let limit = limit.map(|bytes| bytes.saturating_sub(address_space()) / 5 * 4);
+    [machine, group, limit].into_iter().flatten().min()
+}
+
+/// Of the address space, what is taken already, and what each thread's heap and stack will reserve
+/// whether it touches it or not (glibc: 64 and 2 MiB).
+fn address_space() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0);
+    let threads = thread::available_parallelism().map_or(1, usize::from) as u64 + 4;
+    pages * rustix::param::page_size() as u64 + threads * (66 << 20)
+}

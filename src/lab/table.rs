@@ -125,6 +125,9 @@ fn verdict(summary: &Summary) -> String {
     for reason in &summary.reasons {
         let _ = writeln!(text, "  {reason}");
     }
+    for note in &summary.notes {
+        let _ = writeln!(text, "{YELLOW}Note{YELLOW:#}: {note}");
+    }
     let failed = summary.expectations.iter().filter(|judgement| !judgement.passed).count();
     if failed > 0 {
         let all = summary.expectations.len();

@@ -31,6 +31,8 @@ pub struct About {
     pub scenario: String,
     /// Its question.
     pub question: String,
+    /// What a reader should know of it, whatever the verdict.
+    pub notes: Vec<String>,
     /// Its text, as read.
     pub scenario_text: String,
     /// "live" or "sim".
@@ -210,6 +212,7 @@ impl RunWriter {
             seed: about.seed,
             verdict: verdict.word().to_owned(),
             reasons,
+            notes: about.notes.clone(),
             duration_s: plan.map_or(0.0, |plan| units::duration_s(plan.duration())),
             window_s: plan.map_or(0.0, |plan| units::duration_s(plan.window)),
             phases: plan

@@ -67,6 +67,8 @@ pub struct Sweep {
     pub scenario: String,
     /// Its question.
     pub question: String,
+    /// What a reader should know of it, whatever the verdict.
+    pub notes: Vec<String>,
     /// Its text, as read.
     pub scenario_text: String,
     /// "sim".

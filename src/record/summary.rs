@@ -25,6 +25,10 @@ pub struct Summary {
     pub verdict: String,
     /// Why, when it is not valid.
     pub reasons: Vec<String>,
+    /// What a reader should know of the scenario itself, whatever the verdict: a load that is more
+    /// than the backends can serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The length of the measured time, seconds.
     pub duration_s: f64,
     /// The length of a window, seconds.

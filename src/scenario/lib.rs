@@ -9,6 +9,7 @@ mod faults;
 pub mod keys;
 mod merge;
 pub mod model;
+mod overload;
 pub mod parse;
 mod vary;
 

@@ -21,4 +21,4 @@ mod subject;
 mod views;
 mod wakes;
 
-pub use engine::{Error, play};
+pub use engine::{Error, MAX_PENDING, PENDING_BYTES, play, play_within};

@@ -33,6 +33,7 @@ pub(crate) fn about_here() -> About {
     About {
         scenario: String::new(),
         question: String::new(),
+        notes: Vec::new(),
         scenario_text: String::new(),
         engine: String::new(),
         seed: 0,

@@ -21,6 +21,7 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
     let about = About {
         scenario: sweep.scenario.clone(),
         question: sweep.question.clone(),
+        notes: sweep.notes.clone(),
         scenario_text: sweep.scenario_text.clone(),
         engine: sweep.engine.clone(),
         seed: sweep.seed,

@@ -8,6 +8,7 @@ pub(crate) mod conclude;
 pub(crate) mod doctor;
 pub(crate) mod list;
 pub(crate) mod load;
+pub(crate) mod memory;
 pub(crate) mod merge;
 pub(crate) mod overrides;
 pub(crate) mod play;

@@ -11,6 +11,7 @@ use record::{Recorder, RunWriter, TrialRecord};
 use scenario::Trial;
 
 use crate::commands::conclude::unwritten;
+use crate::commands::memory::Room;
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 
@@ -60,13 +61,12 @@ pub(crate) type Keep<'a> = dyn FnMut(usize, TrialRecord) -> Result<(), Failure> 
 /// in trial order, so that nothing depends on the number of threads.
 pub(crate) fn simulated(
     trials: &[(usize, Trial)],
-    jobs: Option<u16>,
+    room: Room,
     keep: &mut Keep<'_>,
     display: &Display,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let jobs = jobs.map_or(cores, usize::from).min(trials.len());
+    let jobs = room.jobs.min(trials.len());
     let queue = Queue::new(jobs);
     let (done, finished) = mpsc::channel();
     thread::scope(|scope| {
@@ -82,7 +82,7 @@ pub(crate) fn simulated(
                     let (number, trial) = &trials[place];
                     let mut recorder = Recorder::new(trial.plan());
                     display.begin(*number, trial, recorder.progress());
-                    let played = sim::play(trial, &mut recorder, stop);
+                    let played = sim::play_within(trial, &mut recorder, stop, room.pending);
                     display.end(*number);
                     if done.send((place, played.map(|()| recorder.finish()))).is_err() {
                         break;

@@ -9,7 +9,7 @@ use scenario::{Engine, Scenario};
 
 use crate::cli::RunArgs;
 use crate::commands::conclude::{about_here, conclude, fresh, judge, unwritten, why};
-use crate::commands::{load, overrides, play};
+use crate::commands::{load, memory, overrides, play};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 use crate::say::tell;
@@ -65,14 +65,19 @@ fn run_one(
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let about = about(args, scenario);
-    let mut writer = RunWriter::create(folder).map_err(unwritten)?;
     let trials: Vec<_> = scenario.trials().into_iter().enumerate().collect();
+    let room = match scenario.engine {
+        Engine::Live => None,
+        // Before anything is created.
+        Engine::Sim => Some(memory::room(&scenario.file, &trials, args.pace.jobs)?),
+    };
+    let mut writer = RunWriter::create(folder).map_err(unwritten)?;
     let display = Display::start(scenario, &trials, args.pace.quiet);
-    let played = match scenario.engine {
-        Engine::Live => play::live(&trials, &mut writer, &display, stop),
-        Engine::Sim => {
+    let played = match room {
+        None => play::live(&trials, &mut writer, &display, stop),
+        Some(room) => {
             let mut keep = |_, record| writer.trial(record).map_err(unwritten);
-            play::simulated(&trials, args.pace.jobs, &mut keep, &display, stop)
+            play::simulated(&trials, room, &mut keep, &display, stop)
         }
     };
     display.finish();
@@ -90,6 +95,7 @@ fn about(args: &RunArgs, scenario: &Scenario) -> About {
     About {
         scenario: scenario.name.clone(),
         question: scenario.question.clone(),
+        notes: scenario.overloads(),
         scenario_text: scenario.text.clone(),
         engine: scenario.engine.word().to_owned(),
         seed: scenario.seed,

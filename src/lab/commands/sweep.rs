@@ -11,7 +11,7 @@ use scenario::{Scenario, Trial};
 
 use crate::cli::{ScriptArg, SweepArgs};
 use crate::commands::conclude::{about_here, maker, unwritten};
-use crate::commands::{load, overrides, play, script, shard};
+use crate::commands::{load, memory, overrides, play, script, shard};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 use crate::say::{say, tell};
@@ -33,11 +33,12 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<Exit, Failure> {
     let trials: Vec<(usize, Trial)> =
         all.into_iter().enumerate().filter(|(number, _)| shard.holds(*number as u64)).collect();
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("part-{}", shard.index)));
+    let room = memory::room(&scenario.file, &trials, args.pace.jobs)?;
     let stop = signals::install()?;
     let mut writer = PartWriter::create(&out, &maker(), &head).map_err(unwritten)?;
     let display = Display::start(&scenario, &trials, args.pace.quiet);
     let mut keep = |number, record| writer.trial(number as u64, &record).map_err(unwritten);
-    let played = play::simulated(&trials, args.pace.jobs, &mut keep, &display, &stop);
+    let played = play::simulated(&trials, room, &mut keep, &display, &stop);
     display.finish();
     played?;
     if let Some(signal) = stop.reason() {
@@ -84,6 +85,7 @@ fn head(
         sweep: Sweep {
             scenario: scenario.name.clone(),
             question: scenario.question.clone(),
+            notes: scenario.overloads(),
             scenario_text: scenario.text.clone(),
             engine: scenario.engine.word().to_owned(),
             seed: scenario.seed,

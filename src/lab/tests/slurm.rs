@@ -129,11 +129,7 @@ impl Cluster {
         let mut command = Command::new(program);
         let output = command.args(args).env("SLURM_CONF", &self.configuration).output();
         let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
-        Done {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Done::new(output)
     }
 
     /// Waits for a job's end: its state and exit code, "FAILED 3:0".

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 
-use support::{Bench, Done, files, read, root, until};
+use support::{Bench, Done, files, read, root, summary, until};
 
 /// Two variants and three rounds, with everything that a record can hold when simulated: a warm-up,
 /// phases, a span that cuts windows, a fault, retries, rows of requests, a distribution from a file.
@@ -137,25 +137,74 @@ fn the_merged_folder_is_the_one_of_a_single_process() {
 }
 
 #[test]
-fn a_committed_scenario_and_an_expectation_that_fails() {
-    let bench = Bench::new();
-    let scenario = root().join("scenarios/failover.toml").display().to_string();
-    let args = [&scenario, "--engine", "sim", "--set", "expect.1.below=1ms"];
-    let whole = bench.run(&[&["run"], &args[..], &["--out", "whole", "-q"]].concat());
-    assert_eq!(whole.code, Some(10), "{whole:?}");
-    // More shards than trials: some are empty, and all are asked for.
-    let shards = 3;
-    let mut merge = vec!["merge".to_owned()];
-    for index in 0..shards {
-        let (shard, out) = (format!("{index}/{shards}"), format!("part-{index}"));
-        let done = bench.run(&[&["sweep"], &args[..], &["--shard", &shard, "-q"]].concat());
-        assert_eq!(done.code, Some(0), "{done:?}");
-        merge.push(out);
+fn committed_scenarios_are_judged_and_noted_alike() {
+    // An expectation that fails; a load beyond what a backend can serve, of which the summary tells.
+    for (name, set, code, notes) in
+        [("failover", "expect.1.below=1ms", 10, 0), ("strategies", "load.warmup=2s", 0, 1)]
+    {
+        let bench = Bench::new();
+        let scenario = root().join(format!("scenarios/{name}.toml")).display().to_string();
+        let args = [&scenario, "--engine", "sim", "--set", set];
+        let whole = bench.run(&[&["run"], &args[..], &["--out", "whole", "-q"]].concat());
+        assert_eq!(whole.code, Some(code), "{whole:?}");
+        assert_eq!(whole.stdout.matches("Note: ").count(), notes, "{whole:?}");
+        // More shards than trials: some are empty, and all are asked for.
+        let shards = 5;
+        let mut merge = vec!["merge".to_owned()];
+        for index in 0..shards {
+            let shard = format!("{index}/{shards}");
+            let done = bench.run(&[&["sweep"], &args[..], &["--shard", &shard, "-q"]].concat());
+            assert_eq!(done.code, Some(0), "{done:?}");
+            merge.push(format!("part-{index}"));
+        }
+        merge.extend(["--out", "merged"].map(str::to_owned));
+        let merge: Vec<&str> = merge.iter().map(String::as_str).collect();
+        assert_eq!(bench.run(&merge).code, Some(code), "merging judges as running does");
+        assert_same(&bench, "whole", "merged");
+        assert_eq!(summary(&bench.path("merged")).notes.len(), notes);
+        let page = read(&bench.path("merged/report.html"));
+        assert_eq!(page.contains("More load than can be served"), notes > 0);
     }
-    merge.extend(["--out", "merged"].map(str::to_owned));
-    let merge: Vec<&str> = merge.iter().map(String::as_str).collect();
-    assert_eq!(bench.run(&merge).code, Some(10), "merging judges as running does");
-    assert_same(&bench, "whole", "merged");
+}
+
+/// Runs under `ulimit -v`, kibibytes, as batch systems do.
+fn limited(bench: &Bench, kibibytes: u64, args: &[&str]) -> Done {
+    let script = format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_lab")]).args(args);
+    Done::new(command.current_dir(bench.path("")).output().expect("a shell"))
+}
+
+#[test]
+fn what_does_not_fit_into_memory_is_refused_and_leaves_nothing() {
+    let bench = bench();
+    let large = ["split.toml", "--set", "backends.a.count=20000", "--set", "window=10ms"];
+    let large = [&large[..], &["--set", "load.phases.calm.duration=90s", "--jobs", "1"]].concat();
+    for command in [&["run", "--out", "out"][..], &["sweep", "--shard", "0/1", "--out", "out"]] {
+        let done = limited(&bench, 4_000_000, &[command, &large].concat());
+        assert_eq!(done.code, Some(4), "{done:?}");
+        assert!(
+            done.stderr.contains("split.toml: the records of a trial take some 29."),
+            "{done:?}"
+        );
+        assert!(done.stderr.contains("20000 backends, read off in 9170 windows"), "{done:?}");
+    }
+    // What is under way is not known beforehand: here more than a million requests that wait.
+    let full =
+        ["backends.a.queue=unlimited", "load.timeout=90000s", "load.phases.calm.rate=3000000"];
+    let set = full.iter().flat_map(|text| ["--set", text]);
+    let service = ["--set", "backends.a.service={ distribution = \"constant\", value = \"900s\" }"];
+    let args: Vec<&str> =
+        ["sweep", "split.toml", "--shard", "0/6", "--set", "record.requests=false"]
+            .into_iter()
+            .chain(set)
+            .chain(service)
+            .collect();
+    let done = limited(&bench, 1_600_000, &args);
+    assert_eq!(done.code, Some(3), "{done:?}");
+    assert!(done.stderr.contains("events are to come at"), "{done:?}");
+    assert!(done.stderr.contains("all that memory should hold; lower the rate"), "{done:?}");
+    assert_eq!(files(&bench.path("")).len(), 2, "nothing is left");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::KeySource;
-use crate::strategy::{Entry, Strategy};
+use crate::strategy::{Entry, Strategy, random, round_robin};
 
 /// The value of a strategy's parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,11 @@ impl Choice {
         parameters: BTreeMap<String, ParameterValue>,
     ) -> Self {
         Self { entry, parameters }
+    }
+
+    /// Whether each backend's part of the requests is its part of the weight, whatever its load.
+    pub fn shares_by_weight(&self) -> bool {
+        [round_robin::ENTRY.name, random::ENTRY.name].contains(&self.entry.name)
     }
 
     /// The strategy's name.

@@ -81,6 +81,12 @@ fn verdict(run: &Run) -> Markup {
                 @for phase in &summary.phases { " " (load(phase)) }
             }
         }
+        @if !summary.notes.is_empty() {
+            section.verdict.doubtful aria-label="Overload" {
+                p { strong { "! More load than can be served" } }
+                ul { @for note in &summary.notes { li { (note) } } }
+            }
+        }
         @if all > 0 {
             section.verdict.(if held == all { "good" } else { "bad" }) aria-label="Expectations" {
                 p {

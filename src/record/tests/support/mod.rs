@@ -116,6 +116,7 @@ pub fn about(engine: &str) -> About {
     About {
         scenario: "failover".to_owned(),
         question: "How many fail?".to_owned(),
+        notes: Vec::new(),
         scenario_text: "name = \"failover\"\n".to_owned(),
         engine: engine.to_owned(),
         seed: 1,

@@ -4,6 +4,7 @@ mod bad_files;
 mod common;
 mod example;
 mod mangled;
+mod overloads;
 mod overrides;
 mod reference;
 mod shipped;

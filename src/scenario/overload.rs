@@ -1,0 +1,113 @@
+//! Which variants have more load than their backends can serve, by arithmetic alone: queues then
+//! grow for as long as it lasts, and a latency says more of the length of the run than of the
+//! strategy. It must not play anything.
+//!
+//! Judged are the rates of the phases against concurrency over mean service time, summed over the
+//! backends; and, where each backend's part is fixed (by weight whatever the load, or in turns), each
+//! backend's part against its own. Not judged are variants with faults, which change what backends
+//! can do, or with limits, which change what reaches them; nor, by parts, those with ejection, which
+//! changes the parts. Retries and hedges only add to the load. A bounded queue or a timeout does not
+//! make a backend faster: it decides where the excess ends.
+
+use std::collections::BTreeMap;
+
+use config::value::shown;
+
+use crate::model::{BackendSpec, Scenario, SubjectKind, Variant};
+
+/// How many variants a note lists.
+const LISTED: usize = 4;
+
+impl Scenario {
+    /// One sentence for each overload, with the variants that have it.
+    pub fn overloads(&self) -> Vec<String> {
+        let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let mut order = Vec::new();
+        for variant in &self.variants {
+            let Some(sentence) = overload(variant) else { continue };
+            if !found.contains_key(&sentence) {
+                order.push(sentence.clone());
+            }
+            found.entry(sentence).or_default().push(&variant.name);
+        }
+        let named = |sentence: String| {
+            let names = &found[&sentence];
+            if names.len() == self.variants.len() {
+                return sentence;
+            }
+            let listed = names.iter().take(LISTED).copied().collect::<Vec<_>>().join("; ");
+            match names.len().saturating_sub(LISTED) {
+                0 => format!("{listed}: {sentence}"),
+                more => format!("{listed} and {more} more: {sentence}"),
+            }
+        };
+        order.into_iter().map(named).collect()
+    }
+}
+
+/// What is wrong with the load of a variant, at its highest.
+fn overload(variant: &Variant) -> Option<String> {
+    let direct = variant.proxy.kind == SubjectKind::Direct;
+    let settings = &variant.proxy.settings;
+    if !variant.faults.is_empty() || (!direct && settings.limits.is_some()) {
+        return None;
+    }
+    let phases = variant.load.shape.phases.iter().rev();
+    let highest = |rate: f64, to: Option<f64>| rate.max(to.unwrap_or(rate));
+    let (phase, rate) = phases
+        .map(|phase| (phase, highest(phase.rate, phase.to)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let offers = format!(
+        "phase {} offers {}{} requests/s",
+        shown(&phase.name),
+        if phase.to.is_some() { "up to " } else { "" },
+        figure(rate)
+    );
+    let together: f64 = variant.backends.iter().map(capacity).sum();
+    if rate >= together {
+        return Some(format!(
+            "{offers} and the backends together can serve {} (concurrency / mean service time): \
+             queues grow for as long as it lasts, until they are full or requests time out",
+            figure(together)
+        ));
+    }
+    if !direct && (settings.ejection.is_some() || !settings.strategy.shares_by_weight()) {
+        return None;
+    }
+    let weight = |backend: &BackendSpec| if direct { 1.0 } else { f64::from(backend.weight) };
+    let all: f64 = variant.backends.iter().map(weight).sum();
+    let part = |backend: &BackendSpec| rate * weight(backend) / all;
+    let mut full = variant.backends.iter().filter(|b| part(b) >= capacity(b)).collect::<Vec<_>>();
+    full.sort_by(|a, b| {
+        let excess = |b: &BackendSpec| part(b) / capacity(b);
+        excess(b).total_cmp(&excess(a))
+    });
+    let worst = full.first()?;
+    let others = match full.len() - 1 {
+        0 => String::new(),
+        more => format!(" (so it is with {more} more)"),
+    };
+    let how = if direct { "in turns" } else { "by weight" };
+    Some(format!(
+        "{offers}, handed out {how} whatever the backends' load: {} gets {} of them and can serve \
+         {}{others} (concurrency / mean service time): its queue grows for as long as it lasts, \
+         until it is full or requests time out",
+        worst.name,
+        figure(part(worst)),
+        figure(capacity(worst))
+    ))
+}
+
+/// Requests a second that a backend can serve in the long run.
+fn capacity(backend: &BackendSpec) -> f64 {
+    f64::from(backend.model.concurrency) / backend.model.service.mean()
+}
+
+/// Three digits and more, without those that nobody reads.
+fn figure(rate: f64) -> String {
+    match rate {
+        100.0.. => format!("{rate:.0}"),
+        1.0.. => format!("{rate:.1}"),
+        _ => format!("{rate:.3}"),
+    }
+}

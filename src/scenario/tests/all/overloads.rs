@@ -1,0 +1,115 @@
+//! Which loads are said to be more than their backends can serve, and which are not.
+
+use scenario::Scenario;
+
+use crate::common::parse;
+
+/// Two backends of 40 and 10 requests/s (mean 0.1 s).
+const TEXT: &str = r#"name = "x"
+question = "x?"
+engine = "sim"
+[proxy]
+strategy = "STRATEGY"
+EXTRA
+[[backends]]
+name = "fast"
+concurrency = 4
+service = { distribution = "exponential", mean = "100ms" }
+[[backends]]
+name = "slow"
+weight = WEIGHT
+service = { distribution = "constant", value = "100ms" }
+concurrency = 1
+[load]
+[[load.phases]]
+name = "calm"
+duration = "5s"
+rate = 1
+[[load.phases]]
+name = "high"
+duration = "5s"
+rate = RATE
+"#;
+
+fn scenario(text: &str) -> Scenario {
+    parse(text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
+}
+
+fn overloads(strategy: &str, weight: &str, rate: &str, extra: &str) -> Vec<String> {
+    let text = TEXT
+        .replace("STRATEGY", strategy)
+        .replace("WEIGHT", weight)
+        .replace("RATE", rate)
+        .replace("EXTRA", extra);
+    scenario(&text).overloads()
+}
+
+#[test]
+fn load_is_held_against_what_backends_can_serve() {
+    let together = "offers 50.0 requests/s and the backends together can serve 50.0";
+    let crash = "[[faults]]\nat = \"1s\"\nbackend = \"slow-1\"\nkind = \"crash\"";
+    for (strategy, weight, rate, extra, wanted) in [
+        ("p2c", "1", "49.9", "", ""),
+        ("p2c", "1", "50", "", together),
+        ("p2c", "1", "5\nto = 50", "", "offers up to 50.0 requests/s"),
+        ("random", "1", "50", "", together),
+        ("random", "1", "19", "", ""),
+        (
+            "random",
+            "1",
+            "20",
+            "",
+            "by weight whatever the backends' load: slow-1 gets 10.0 of them and can serve 10.0 (",
+        ),
+        ("round_robin", "1", "30", "", "slow-1 gets 15.0 of them and can serve 10.0 ("),
+        ("round_robin", "9", "44", "", "slow-1 gets 39.6"),
+        ("p2c", "9", "44", "", ""),
+        ("least_request", "1", "44", "", ""),
+        // In turns, whatever the weights say.
+        (
+            "p2c",
+            "9",
+            "30",
+            "kind = \"direct\"",
+            "in turns whatever the backends' load: slow-1 gets 15.0",
+        ),
+        // What changes the arithmetic silences it.
+        ("round_robin", "1", "30", "[proxy.ejection]", ""),
+        (
+            "round_robin",
+            "1",
+            "60",
+            "[proxy.ejection]",
+            "offers 60.0 requests/s and the backends together",
+        ),
+        ("p2c", "1", "60", "[proxy.limits]", ""),
+        ("p2c", "1", "60", crash, ""),
+        ("p2c", "1", "60", "[proxy.retry]", "offers 60.0 requests/s and the backends together"),
+    ] {
+        let found = overloads(strategy, weight, rate, extra);
+        let case = format!("{strategy}, weight {weight}, rate {rate}, {extra}: {found:?}");
+        match wanted {
+            "" => assert!(found.is_empty(), "{case}"),
+            wanted => {
+                assert_eq!(found.len(), 1, "{case}");
+                assert!(
+                    found[0].contains(wanted) && found[0].starts_with("phase \"high\""),
+                    "{case}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn variants_with_the_same_overload_share_a_note() {
+    let text = TEXT
+        .replace("STRATEGY", "p2c")
+        .replace("WEIGHT", "1")
+        .replace("RATE", "30")
+        .replace("EXTRA", "");
+    let vary = "[vary]\n\"proxy.strategy\" = [\"p2c\", \"random\", \"round_robin\"]\n";
+    let found = scenario(&format!("{text}{vary}")).overloads();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("random; round_robin: phase \"high\" offers 30.0"), "{found:?}");
+}
