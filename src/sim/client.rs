@@ -194,6 +194,11 @@ impl Client {
         self.open.get_mut(key)
     }
 
+    /// How many requests have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.open.len()
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_empty()
     }

@@ -140,15 +140,15 @@ mod tests {
         let large = trials(20_000, 5_000, false);
         let full = Room { jobs: 2, pending: sim::MAX_PENDING };
         for (trials, jobs, free, wanted) in [
-            (&small, None, Some(16 * GB), Ok(full)),
+            (&small, None, Some(40 * GB), Ok(full)),
             (&small, None, None, Ok(full)),
-            (&small, Some(1), Some(16 * GB), Ok(Room { jobs: 1, ..full })),
-            (&small, Some(99), Some(16 * GB), Ok(full)),
+            (&small, Some(1), Some(40 * GB), Ok(Room { jobs: 1, ..full })),
+            (&small, Some(99), Some(40 * GB), Ok(full)),
             // Too little for as much as could be under way: less may be.
-            (&small, Some(1), Some(2 * GB), Ok(Room { jobs: 1, pending: 2_850_000 })),
+            (&small, Some(1), Some(2 * GB), Ok(Room { jobs: 1, pending: 997_000 })),
             (&small, None, Some(50_000_000), Ok(Room { jobs: 2, pending: LEAST_PENDING })),
-            (&large, None, Some(60 * GB), Ok(full)),
-            (&large, None, Some(30 * GB), Ok(Room { jobs: 1, ..full })),
+            (&large, None, Some(80 * GB), Ok(full)),
+            (&large, None, Some(30 * GB), Ok(Room { jobs: 1, pending: 6_720_000 })),
             (
                 &large,
                 Some(2),
