@@ -54,6 +54,7 @@ pub(crate) enum Command {
 #[command(after_help = "Examples:\n  \
     lab run scenarios/failover.toml\n  \
     lab run scenarios/strategies.toml --engine sim --seed 7\n  \
+    lab run scenarios/failover.toml --engine both\n  \
     lab run scenarios/failover.toml --set proxy.retry.attempts=1 --out reports/no-retry\n  \
     lab run scenarios/baseline.toml --vary proxy.strategy=round_robin,p2c --rounds 5")]
 pub(crate) struct RunArgs {
@@ -125,6 +126,8 @@ pub(crate) enum EngineArg {
     Live,
     /// Virtual time, the same seed giving the same bytes
     Sim,
+    /// First live, then in virtual time, and a comparison of the two
+    Both,
 }
 
 #[derive(Debug, Args)]

@@ -267,7 +267,7 @@ fn append_where_any<R: Row>(
 }
 
 /// Removes what a run writes, and nothing that somebody else may have put there.
-fn remove_old_run(folder: &Path) -> io::Result<()> {
+pub(crate) fn remove_old_run(folder: &Path) -> io::Result<()> {
     let own = [
         SUMMARY,
         SUMMARY_TABLE,
@@ -308,7 +308,7 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-fn remove_file(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
         _ => Ok(()),

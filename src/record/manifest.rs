@@ -120,10 +120,15 @@ impl Manifest {
 
     /// Whether the folder holds a run, ended or not.
     pub(crate) fn is_in(folder: &Path) -> bool {
+        Self::has_kind(folder, KIND)
+    }
+
+    /// Whether there is a manifest of this kind.
+    pub(crate) fn has_kind(folder: &Path, kind: &str) -> bool {
         fs::read(folder.join(FILE))
             .ok()
             .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
-            .is_some_and(|manifest| manifest.kind == KIND)
+            .is_some_and(|manifest| manifest.kind == kind)
     }
 
     /// The entry of a file.

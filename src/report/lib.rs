@@ -7,6 +7,7 @@
 mod charts;
 pub mod deviations;
 mod fault;
+pub mod fidelity;
 mod figure;
 #[cfg(test)]
 mod fixture;

@@ -137,10 +137,14 @@ impl<B: DrawingBackend> Brush<B> {
                     self.line(points, *colour, *width)?;
                 }
                 Shape::Line { points, colour, width, dash: Some(dash) } => {
+                    // A bend does not begin the pattern anew: short pieces would look solid.
+                    let mut begun = 0.0;
                     for pair in points.windows(2) {
-                        for (from, to) in dashes(pair[0], pair[1], *dash) {
+                        for (from, to) in dashes(pair[0], pair[1], *dash, begun) {
                             self.line(&[from, to], *colour, *width)?;
                         }
+                        let length = (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
+                        begun = (begun + length) % (dash.0 + dash.1);
                     }
                 }
                 Shape::Area { points, colour, alpha } => self.area(points, *colour, *alpha)?,
@@ -271,14 +275,18 @@ fn style(colour: Colour, alpha: f64, stroke_width: u32) -> ShapeStyle {
     ShapeStyle { color: rgba(colour, alpha), filled: true, stroke_width }
 }
 
-/// The parts of a straight line that are drawn.
-fn dashes(from: Point, to: Point, (on, off): (f64, f64)) -> Vec<(Point, Point)> {
+/// The parts of a straight line that are drawn; so much of the pattern lies before it.
+fn dashes(from: Point, to: Point, (on, off): (f64, f64), begun: f64) -> Vec<(Point, Point)> {
     let length = (to.0 - from.0).hypot(to.1 - from.1);
     let along = |d: f64| {
-        let part = (d / length).min(1.0);
+        let part = (d / length).clamp(0.0, 1.0);
         (from.0 + (to.0 - from.0) * part, from.1 + (to.1 - from.1) * part)
     };
     // A picture is never wider than a few thousand dashes; a line that leaves it is not drawn on.
-    let count = (length / (on + off)).ceil().clamp(0.0, 2000.0) as usize;
-    (0..count).map(|i| (along(i as f64 * (on + off)), along(i as f64 * (on + off) + on))).collect()
+    let count = ((length + begun) / (on + off)).ceil().clamp(0.0, 2000.0) as usize;
+    (0..count)
+        .map(|i| i as f64 * (on + off) - begun)
+        .filter(|at| at + on > 0.0)
+        .map(|at| (along(at), along(at + on)))
+        .collect()
 }

@@ -134,6 +134,14 @@ impl Panel {
         }
     }
 
+    /// A dashed line without markers.
+    pub(crate) fn draw_dashes(&self, scene: &mut Scene, points: &[(f64, Option<f64>)], look: Look) {
+        for stretch in points.split(|(_, y)| y.is_none()) {
+            let places = stretch.iter().filter_map(|(x, y)| y.map(|y| self.at(*x, y)));
+            scene.dashes(places.collect(), look.colour, look.width);
+        }
+    }
+
     /// A line without markers.
     pub(crate) fn draw_bare_line(
         &self,

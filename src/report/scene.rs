@@ -62,8 +62,15 @@ impl Scene {
     }
 
     pub(crate) fn dashed(&mut self, from: Point, to: Point, colour: Colour, width: f64) {
-        let (points, dash) = (vec![from, to], Some((6.0, 4.0)));
-        self.shapes.push(Shape::Line { points, colour, width, dash });
+        self.dashes(vec![from, to], colour, width);
+    }
+
+    /// A dashed line through all points.
+    pub(crate) fn dashes(&mut self, points: Vec<Point>, colour: Colour, width: f64) {
+        if points.len() > 1 {
+            let (points, dash) = (without_needless(points), Some((6.0, 4.0)));
+            self.shapes.push(Shape::Line { points, colour, width, dash });
+        }
     }
 
     pub(crate) fn area(&mut self, points: Vec<Point>, colour: Colour, alpha: f64) {

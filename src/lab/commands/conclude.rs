@@ -56,17 +56,20 @@ pub(crate) fn maker() -> String {
     }
 }
 
-/// Writes the summaries, shows them, draws the report and seals the folder.
+/// Writes the summaries, shows them if somebody wants to see them, draws the report and seals the
+/// folder.
 pub(crate) fn conclude(
     mut writer: RunWriter,
     about: &About,
     expectations: &[Expectation],
     cut_short: Option<&str>,
-    shown: &Shown,
+    shown: Option<&Shown>,
 ) -> Result<Summary, Failure> {
     let folder = writer.folder().to_owned();
     let summary = writer.finish(about, expectations, cut_short).map_err(unwritten)?;
-    show(shown, &summary)?;
+    if let Some(shown) = shown {
+        show(shown, &summary)?;
+    }
     let page = draw(&folder).map_err(|mut failure| {
         let again =
             format!("The figures are kept; draw them with: lab report {}", folder.display());
@@ -74,10 +77,10 @@ pub(crate) fn conclude(
         failure
     })?;
     writer.seal(about).map_err(unwritten)?;
-    if !shown.json {
+    if shown.is_some_and(|shown| !shown.json) {
         say!("Report: {}", page.display());
     }
-    if shown.open {
+    if shown.is_some_and(|shown| shown.open) {
         open_in_browser(&page);
     }
     Ok(summary)

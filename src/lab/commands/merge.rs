@@ -39,7 +39,8 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
     });
     let cut_short = why(kept.as_ref().err(), &stop);
     let failed = kept.err().map(Failure::report);
-    let summary = conclude(writer, &about, &sweep.expectations, cut_short.as_deref(), &args.shown)?;
+    let summary =
+        conclude(writer, &about, &sweep.expectations, cut_short.as_deref(), Some(&args.shown))?;
     let judged = stop.reason().map_or_else(|| judge(&summary), Exit::Interrupted);
     Ok(failed.unwrap_or(Exit::Good).worst(judged))
 }

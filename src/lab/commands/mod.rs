@@ -2,6 +2,7 @@
 
 pub(crate) mod backends;
 pub(crate) mod bench_load;
+pub(crate) mod both;
 pub(crate) mod child;
 pub(crate) mod completions;
 pub(crate) mod conclude;

@@ -20,6 +20,8 @@ pub(crate) fn overrides(changes: &Changes) -> Result<Overrides, Failure> {
         engine: changes.engine.map(|engine| match engine {
             EngineArg::Live => "live".to_owned(),
             EngineArg::Sim => "sim".to_owned(),
+            // Which of them, `run` says for each; others are told that there is no such engine.
+            EngineArg::Both => "both".to_owned(),
         }),
         proxy: changes.proxy.clone(),
         load: changes.load.clone(),
@@ -50,6 +52,7 @@ pub(crate) fn arguments(changes: &Changes) -> Vec<String> {
     let engine = engine.map(|engine| match engine {
         EngineArg::Live => "live".to_owned(),
         EngineArg::Sim => "sim".to_owned(),
+        EngineArg::Both => "both".to_owned(),
     });
     let one = |option: &'static str, value: Option<String>| value.map(|value| (option, value));
     let single = [

@@ -1,15 +1,16 @@
 //! `lab run`: plays scenarios, keeps what happened, judges and draws it. It must not know how an
 //! engine plays.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use base::Stop;
-use record::{About, RunWriter};
-use scenario::{Engine, Scenario};
+use record::{About, PairFolder, RunWriter};
+use scenario::{Engine, Overrides, Scenario};
 
-use crate::cli::RunArgs;
+use crate::cli::{EngineArg, RunArgs, Shown};
 use crate::commands::conclude::{about_here, conclude, fresh, judge, unwritten, why};
-use crate::commands::{load, memory, overrides, play};
+use crate::commands::{both, load, memory, overrides, play};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 use crate::say::tell;
@@ -18,17 +19,25 @@ use crate::signals;
 /// Plays every file of `args`; the worst end wins.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let overrides = overrides::overrides(&args.changes)?;
-    let scenarios = load::scenarios(&args.files, &overrides)?;
-    for scenario in &scenarios {
-        for note in &scenario.notes {
+    let (scenarios, also_simulated) = match args.changes.engine {
+        Some(EngineArg::Both) => load_both(args, &overrides)?,
+        _ => (load::scenarios(&args.files, &overrides)?, Vec::new()),
+    };
+    let mut told = BTreeSet::new();
+    for note in scenarios.iter().chain(&also_simulated).flat_map(|scenario| &scenario.notes) {
+        if told.insert(note) {
             tell!("{note}");
         }
     }
     let folders = folders(args, &scenarios)?;
     let stop = signals::install()?;
     let mut worst = Exit::Good;
-    for (scenario, folder) in scenarios.iter().zip(folders) {
-        let exit = run_one(args, scenario, &folder, &stop).unwrap_or_else(Failure::report);
+    for (index, (scenario, folder)) in scenarios.iter().zip(folders).enumerate() {
+        let exit = match also_simulated.get(index) {
+            Some(sim) => run_both(args, scenario, sim, &folder, &stop),
+            None => run_one(args, scenario, &folder, &stop, Some(&args.shown)),
+        };
+        let exit = exit.unwrap_or_else(Failure::report);
         worst = worst.worst(exit);
         if stop.is_raised() {
             break;
@@ -58,11 +67,60 @@ fn folders(args: &RunArgs, scenarios: &[Scenario]) -> Result<Vec<PathBuf>, Failu
     Ok(folders)
 }
 
+/// Every scenario for both engines, or what is wrong with it for either.
+fn load_both(
+    args: &RunArgs,
+    overrides: &Overrides,
+) -> Result<(Vec<Scenario>, Vec<Scenario>), Failure> {
+    let of = |engine: &str| {
+        let overrides = Overrides { engine: Some(engine.to_owned()), ..overrides.clone() };
+        load::scenarios(&args.files, &overrides)
+    };
+    match (of("live"), of("sim")) {
+        (Ok(live), Ok(sim)) => Ok((live, sim)),
+        (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
+        (Err(mut failure), Err(other)) => {
+            let more = other.lines.into_iter().filter(|line| !failure.lines.contains(line));
+            let more: Vec<String> = more.collect();
+            failure.lines.extend(more);
+            Err(failure)
+        }
+    }
+}
+
+/// A scenario live and then simulated, each in its folder as if played alone, and the comparison.
+/// A simulation that is poor is a result, and no failure of the command.
+fn run_both(
+    args: &RunArgs,
+    live: &Scenario,
+    sim: &Scenario,
+    folder: &Path,
+    stop: &Stop,
+) -> Result<Exit, Failure> {
+    let about = About { engine: "both".to_owned(), ..about(args, live) };
+    let pair = PairFolder::create(folder).map_err(unwritten)?;
+    let shown = (!args.shown.json).then_some(&Shown { json: false, open: false });
+    let mut worst = Exit::Good;
+    for (scenario, folder) in [(live, pair.live()), (sim, pair.sim())] {
+        let exit = run_one(args, scenario, &folder, stop, shown).unwrap_or_else(Failure::report);
+        worst = worst.worst(exit);
+        // A run that did not come to its end leaves nothing to compare with.
+        let ended = matches!(exit, Exit::Good | Exit::ExpectationFailed | Exit::MeasurementInvalid);
+        if !ended {
+            tell!("{}: there is no comparison; what was played is kept", pair.folder().display());
+            return Ok(worst);
+        }
+    }
+    both::conclude(&pair, &about, &args.shown)?;
+    Ok(worst)
+}
+
 fn run_one(
     args: &RunArgs,
     scenario: &Scenario,
     folder: &Path,
     stop: &Stop,
+    shown: Option<&Shown>,
 ) -> Result<Exit, Failure> {
     let about = about(args, scenario);
     let trials: Vec<_> = scenario.trials().into_iter().enumerate().collect();
@@ -86,7 +144,7 @@ fn run_one(
     let cut_short = why(played.as_ref().err(), stop);
     let failed = played.err().map(Failure::report);
     let cut_short = cut_short.as_deref();
-    let summary = conclude(writer, &about, &scenario.expectations, cut_short, &args.shown)?;
+    let summary = conclude(writer, &about, &scenario.expectations, cut_short, shown)?;
     let judged = stop.reason().map_or_else(|| judge(&summary), Exit::Interrupted);
     Ok(failed.unwrap_or(Exit::Good).worst(judged))
 }

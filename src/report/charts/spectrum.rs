@@ -68,7 +68,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
 }
 
 /// The spectrum as (1 ÷ (1 − q), ms).
-fn line(run: &Run, variant: &str) -> Points {
+pub(super) fn line(run: &Run, variant: &str) -> Points {
     let rows: Vec<&SpectrumRow> = run
         .spectrum
         .iter()

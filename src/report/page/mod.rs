@@ -1,6 +1,7 @@
 //! The page: one file that reads without JavaScript and without a network. It must not calculate;
 //! all text of the run passes through maud, which escapes it.
 
+pub(crate) mod fidelity;
 mod provenance;
 mod tables;
 

@@ -16,18 +16,18 @@ const MAX_RECOVERIES: usize = 60;
 const MAX_VARIANTS: usize = 200;
 
 /// A table that scrolls in itself where the screen is narrow.
-fn wide(label: &str, table: &Markup) -> Markup {
+pub(super) fn wide(label: &str, table: &Markup) -> Markup {
     html! { div.wide role="region" aria-label=(label) tabindex="0" { (table) } }
 }
 
 /// A column's head stands where its values stand.
 #[derive(Clone, Copy)]
-enum Head {
+pub(super) enum Head {
     Text(&'static str),
     Number(&'static str),
 }
 
-fn column_heads(heads: &[Head]) -> Markup {
+pub(super) fn column_heads(heads: &[Head]) -> Markup {
     html! {
         thead {
             tr {
