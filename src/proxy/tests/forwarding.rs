@@ -137,6 +137,9 @@ fn answers_without_a_body_have_none() {
     ];
     for (method, path, status, length) in table {
         write(&mut client.stream, &format!("{method} {path} HTTP/1.1\r\nhost: h\r\n\r\n"));
+        if path == "/early" {
+            assert_eq!(client.head().expect("a hint").status(), 103);
+        }
         let answer = client.answer(method).expect("an answer");
         assert_eq!(answer.status(), status, "{path}");
         assert_eq!(answer.header("content-length"), length, "{path}");
