@@ -194,7 +194,9 @@ impl Exchange {
             _ if self.uploaded && !self.deaf && self.out_at == self.lane.out.len() => Sent::All,
             _ => Sent::Part,
         };
-        let reused = matches!(&self.stage, Stage::Open(wire) if wire.is_reused());
+        // A connection on which an interim answer came had not died before.
+        let reused =
+            self.interim == 0 && matches!(&self.stage, Stage::Open(wire) if wire.is_reused());
         Poll::Ready(Err(Failed::Upstream { error, sent: parcel.sent(written), reused }))
     }
 

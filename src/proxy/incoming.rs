@@ -35,13 +35,15 @@ pub(crate) struct Incoming<'a, S> {
     fault: Option<Fault>,
     /// The client waits to be asked for the body.
     waits: bool,
-    /// Interim answers that are to be written before all else.
+    /// Interim answers that are to be written before all else; empty when they are on their way.
     interim: Vec<u8>,
+    /// So much of them was written.
+    interim_at: usize,
     /// So much of backends' interim answers may still be passed on.
     interim_left: usize,
     owes: bool,
     given_at: Time,
-    /// Bytes of the answer that were written.
+    /// Bytes that were written: the answer, and interim ones before it.
     written: u64,
 }
 
@@ -66,6 +68,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
             fault: None,
             waits,
             interim: Vec::new(),
+            interim_at: 0,
             // RFC 9110 §15.2: HTTP/1.0 knows no interim answers.
             interim_left: if version == Version::Http11 { MAX_INTERIM_BYTES } else { 0 },
             owes: false,
@@ -117,7 +120,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
         written
     }
 
-    /// Bytes of the answer that were written.
+    /// Bytes that were written: the answer, and interim ones before it.
     pub(crate) const fn written(&self) -> u64 {
         self.written
     }
@@ -161,14 +164,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Incoming<'a, S> {
     }
 
     fn poll_write_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.interim.is_empty() {
-            let count = ready!(write_both(self.stream, cx, &self.interim, b""))?;
-            self.interim.drain(..count);
+        while self.interim_at < self.interim.len() {
+            let rest = &self.interim[self.interim_at..];
+            let written = write_both(self.stream, cx, rest, b"");
+            // Who does not take them has the limits of one who does not take an answer.
+            self.client.wrote(written.is_pending());
+            let count = ready!(written)?;
+            self.interim_at += count;
+            self.written += count as u64;
         }
-        // It is not waited for: whatever is written next goes the same way.
-        if let Poll::Ready(flushed) = Pin::new(&mut *self.stream).poll_flush(cx) {
-            flushed?;
-        }
+        ready!(self.poll_flush(cx))?;
+        self.interim.clear();
+        self.interim_at = 0;
         Poll::Ready(Ok(()))
     }
 }

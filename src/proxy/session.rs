@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base::Time;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -137,6 +138,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return Then::Http2;
         }
         self.client.serving.set(true);
+        // The limit of the answer before is not that of this one.
+        self.client.answer_by.set(Time::MAX);
         self.client.requests.set(self.client.requests.get() + 1);
         self.worker.counters.requests.increment();
         let Desk { input, head: request_head, parcel, reply, journal } = desk;

@@ -8,7 +8,9 @@ use base::Time;
 
 use crate::http1::{ResponseHead, Violation};
 
-/// So much of interim answers (1xx) to one request is passed on; more are dropped, as they may be.
+/// So much of interim answers (1xx) to one request is passed on. RFC 9110 §15.2 knows no limit; this
+/// is ours, so that a client that reads slowly costs no more memory than that. What is beyond is
+/// dropped.
 pub(crate) const MAX_INTERIM_BYTES: usize = 16 * 1024;
 
 /// Why a request's body will never be whole.

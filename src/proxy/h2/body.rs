@@ -71,6 +71,11 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Bytes of interim answers that were handed on, as HTTP/1.1 would have them.
+    pub(super) const fn interim_bytes(&self) -> u64 {
+        (MAX_INTERIM_BYTES - self.interim_left) as u64
+    }
+
     /// The body is not asked for any more: a final answer has begun.
     pub(super) fn begin_answer(&mut self) {
         self.waits = false;

@@ -116,7 +116,7 @@ struct Stream<'a> {
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        self.request.journal.bytes_out = self.written;
+        self.request.journal.bytes_out = self.written + self.body.interim_bytes();
     }
 }
 

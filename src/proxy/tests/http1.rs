@@ -149,6 +149,20 @@ fn a_hint_of_an_attempt_that_fails_is_followed_by_the_answer_of_another() {
     assert_eq!((hints, answers), (1, 2), "each backend was asked first once");
 }
 
+/// Nearly all that is written to it is interim, so that is what it will not take.
+#[test]
+fn who_takes_no_interim_answers_has_the_limits_of_who_takes_no_answer() {
+    let hints = hint(&"x".repeat(5_000)).repeat(3);
+    let backend = Backend::start(move |_, stream| write(stream, &hints) && ok(stream, ""));
+    let lab = Lab::start("[timeout]\nclient_idle = \"1s\"\n", &[backend.address]);
+    let client = lazy(&lab, &GET.repeat(3_000));
+    eventually("it is served", || lab.metric("lab_requests_total") > 1.0);
+    eventually("it is closed", || lab.metric("lab_client_connections") == 0.0);
+    let served = lab.metric("lab_requests_total");
+    assert!(served < 3_000.0, "{served}: it took all of them");
+    drop(client);
+}
+
 #[test]
 fn an_answer_before_the_whole_request_is_delivered_and_ends_both_connections() {
     let backend = Arc::new(Mutex::new(vec![]));
