@@ -54,7 +54,9 @@ fn installed() -> bool {
         return true;
     }
     let install = ["apt-get", "install", "-y", "--no-install-recommends"];
-    for become_root in [&[][..], &["sudo", "-n"]] {
+    // RUNLEVEL=1 keeps Debian's packages from starting their services.
+    let quietly = ["env", "RUNLEVEL=1", "DEBIAN_FRONTEND=noninteractive"];
+    for become_root in [&quietly[..], &[&["sudo", "-n"][..], &quietly].concat()] {
         let words = |more: &[&'static str]| [become_root, more].concat();
         let (update, install) = (words(&["apt-get", "update"]), words(&install));
         ran(update[0], &update[1..]);
