@@ -32,7 +32,9 @@ pub(crate) type Rank = u128;
 const NEVER: Rank = Rank::MAX;
 
 /// The most events of one trial, 10¹²: at a million requests a second they last for two days.
-const MAX_EVENTS: u64 = 1 << (64 - INDEX_BITS);
+pub(crate) const MAX_EVENTS: u64 = 1 << (64 - INDEX_BITS);
+/// So many before that [`Agenda::is_exhausted`]: more than anybody adds between two looks.
+const RESERVE: u64 = 1 << 32;
 
 fn rank(at: Time, seq: u64) -> Rank {
     Rank::from(at.as_nanos()) << 64 | Rank::from(seq << INDEX_BITS)
@@ -122,6 +124,11 @@ impl<E: From<Wake>> Agenda<E> {
     pub(crate) fn len(&self) -> usize {
         let lanes = self.lanes.iter().map(VecDeque::len).sum::<usize>();
         lanes + self.heap.len() + self.wakes.len() + usize::from(self.reminder.is_some())
+    }
+
+    /// Whether it soon has no place left in the order of entry.
+    pub(crate) const fn is_exhausted(&self) -> bool {
+        self.seq >= MAX_EVENTS - RESERVE
     }
 
     /// Adds an event of any time.
@@ -256,7 +263,7 @@ impl<E: From<Wake>> Agenda<E> {
 
     fn next_seq(&mut self) -> u64 {
         self.seq += 1;
-        assert!(self.seq < MAX_EVENTS, "a trial of more than 10¹² events");
+        assert!(self.seq < MAX_EVENTS, "who adds so many asks whether it is exhausted");
         self.seq
     }
 }
@@ -307,6 +314,17 @@ mod tests {
         agenda.remind(Some((at(6), late, 4)));
         agenda.remind(None);
         assert_eq!((agenda.len(), agenda.pop()), (0, None));
+    }
+
+    #[test]
+    fn it_says_so_before_its_order_has_no_place_left() {
+        let mut agenda = Agenda::<u32>::new();
+        agenda.seq = MAX_EVENTS - RESERVE - 1;
+        assert!(!agenda.is_exhausted());
+        agenda.push(Time::ZERO, 1);
+        assert!(agenda.is_exhausted());
+        agenda.push(Time::ZERO, 2);
+        assert_eq!(drain(&mut agenda), [1, 2]);
     }
 
     #[test]

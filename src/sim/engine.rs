@@ -12,7 +12,7 @@ use record::Recorder;
 use scenario::Trial;
 use workload::{Arrival, FaultPlan, WorkId};
 
-use crate::agenda::{Agenda, Lane, Wake};
+use crate::agenda::{Agenda, Lane, MAX_EVENTS, Wake};
 use crate::client::Client;
 use crate::connections::Kept;
 use crate::server::{Connection, Server};
@@ -36,8 +36,8 @@ pub enum Error {
     /// More is under way than memory should hold.
     #[error(
         "{variant}: more than {most} events are to come at {at} of virtual time, which is all that \
-         memory should hold; lower the rate, load.timeout or \
-         proxy.view_delay, or give the backends more concurrency"
+         memory should hold; lower the rate, load.timeout or proxy.view_delay, or give the backends \
+         more concurrency"
     )]
     TooMuchPending {
         /// The trial's variant.
@@ -46,6 +46,17 @@ pub enum Error {
         at: Time,
         /// How many were allowed.
         most: usize,
+    },
+    /// The order of events has no place left.
+    #[error(
+        "{variant}: more than {MAX_EVENTS} events have happened by {at} of virtual time, which is \
+         all that one trial can have; lower the rate or the duration, and play more `rounds`"
+    )]
+    TooManyEvents {
+        /// The trial's variant.
+        variant: String,
+        /// When.
+        at: Time,
     },
 }
 
@@ -252,8 +263,8 @@ impl<'a> Engine<'a> {
                 break;
             }
             events += 1;
-            if looks && self.subject.unseen() > self.most {
-                return Err(self.too_much());
+            if looks {
+                self.check_limits()?;
             }
             let event = match self.next.take() {
                 Some(event) => event,
@@ -265,6 +276,17 @@ impl<'a> Engine<'a> {
         // The last of all samples: by then every request has ended.
         self.sample();
         self.report_left_out();
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), Error> {
+        if self.subject.unseen() > self.most {
+            return Err(self.too_much());
+        }
+        if self.agenda.is_exhausted() {
+            let variant = self.trial.variant.name.clone();
+            return Err(Error::TooManyEvents { variant, at: self.now });
+        }
         Ok(())
     }
 
