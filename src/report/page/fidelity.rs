@@ -1,10 +1,10 @@
 //! The page of a comparison: what was measured beside what was simulated. It must not judge.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use record::fidelity::{Comparison, Figure, Grade, VariantComparison};
 
 use super::tables::{Head, column_heads, wide};
-use super::{STYLE, figure};
+use super::{charts, document};
 use crate::charts::Chart;
 use crate::format::{fixed, optional, percent, short};
 
@@ -12,46 +12,25 @@ use Head::{Number, Text};
 
 /// The whole page. `drawn` are the charts with their SVG documents.
 pub(crate) fn page(comparison: &Comparison, drawn: &[(Chart, String)]) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (comparison.scenario) ", live and simulated: " (comparison.verdict) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                main {
-                    header {
-                        h1 { (comparison.scenario) ", live and simulated" }
-                        p.question { (comparison.question) }
-                    }
-                    (verdict(comparison))
-                    (figures(comparison))
-                    @if !drawn.is_empty() {
-                        section {
-                            h2 { "Charts" }
-                            @for (chart, svg) in drawn { (figure(chart, svg)) }
-                        }
-                    }
-                    (ranking(comparison))
-                    section {
-                        h2 { "Where this comes from" }
-                        p {
-                            "The two runs, each with a report of its own: "
-                            a href="live/report.html" { "live" } ", "
-                            a href="sim/report.html" { "simulated" }
-                            ". The figures are in " code { "comparison.json" } " and "
-                            code { "comparison.csv" } "."
-                        }
-                    }
-                }
+    let heading = format!("{}, live and simulated", comparison.scenario);
+    let main = html! {
+        (verdict(comparison))
+        (figures(comparison))
+        (charts(drawn))
+        (ranking(comparison))
+        section {
+            h2 { "Where this comes from" }
+            p {
+                "The two runs, each with a report of its own: "
+                a href="live/report.html" { "live" } ", "
+                a href="sim/report.html" { "simulated" }
+                ". The figures are in " code { "comparison.json" } " and "
+                code { "comparison.csv" } "."
             }
         }
     };
-    page.into_string()
+    let title = format!("{heading}: {}", comparison.verdict);
+    document(&title, &heading, &comparison.question, &main)
 }
 
 fn verdict(comparison: &Comparison) -> Markup {

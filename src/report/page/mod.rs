@@ -16,6 +16,24 @@ const STYLE: &str = include_str!("style.css");
 /// The whole page. `drawn` are the charts with their SVG documents.
 pub(crate) fn page(run: &Run, drawn: &[(Chart, String)]) -> String {
     let summary = &run.summary;
+    let title = format!("{}: {}", summary.scenario, summary.verdict);
+    let main = html! {
+        (verdict(run))
+        (tables::expectations(run))
+        (tables::requests(run))
+        (tables::latency(run))
+        (tables::recovery(run))
+        (charts(drawn))
+        (tables::backends(run))
+        (tables::resources(run))
+        (tables::events(run))
+        (provenance::provenance(run))
+    };
+    document(&title, &summary.scenario, &summary.question, &main)
+}
+
+/// A page of its own: what every one begins with, and `main` behind its heading.
+fn document(title: &str, heading: &str, question: &str, main: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -23,35 +41,32 @@ pub(crate) fn page(run: &Run, drawn: &[(Chart, String)]) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (summary.scenario) ": " (summary.verdict) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
                     header {
-                        h1 { (summary.scenario) }
-                        p.question { (summary.question) }
+                        h1 { (heading) }
+                        p.question { (question) }
                     }
-                    (verdict(run))
-                    (tables::expectations(run))
-                    (tables::requests(run))
-                    (tables::latency(run))
-                    (tables::recovery(run))
-                    @if !drawn.is_empty() {
-                        section {
-                            h2 { "Charts" }
-                            @for (chart, svg) in drawn { (figure(chart, svg)) }
-                        }
-                    }
-                    (tables::backends(run))
-                    (tables::resources(run))
-                    (tables::events(run))
-                    (provenance::provenance(run))
+                    (main)
                 }
             }
         }
     };
     page.into_string()
+}
+
+fn charts(drawn: &[(Chart, String)]) -> Markup {
+    html! {
+        @if !drawn.is_empty() {
+            section {
+                h2 { "Charts" }
+                @for (chart, svg) in drawn { (figure(chart, svg)) }
+            }
+        }
+    }
 }
 
 fn verdict(run: &Run) -> Markup {
