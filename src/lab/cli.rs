@@ -130,6 +130,17 @@ pub(crate) enum EngineArg {
     Both,
 }
 
+impl EngineArg {
+    /// As it is written.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Sim => "sim",
+            Self::Both => "both",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     lab sweep scenarios/strategies.toml --engine sim --rounds 20 --shard 0/3 --out part-0\n  \

@@ -69,6 +69,11 @@ impl Failure {
         Self::new(Exit::Environment, line)
     }
 
+    /// What could not be written, by its path.
+    pub(crate) fn unwritten(error: std::io::Error) -> Self {
+        Self::environment(error.to_string())
+    }
+
     /// Tells people of it; what is left is the way out.
     pub(crate) fn report(self) -> Exit {
         for line in &self.lines {

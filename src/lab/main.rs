@@ -1,6 +1,7 @@
 //! The binary: parse, call, print. Every command has its file in `commands/`; exit codes are
 //! decided in `exit`. It must not measure, decide or draw.
 
+mod about;
 mod cli;
 mod commands;
 mod exit;

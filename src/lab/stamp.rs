@@ -1,5 +1,7 @@
-//! The wall clock as text: when a run began. It must not be used to measure anything.
+//! The wall clock as text: when a run began, and the folder that is named so. It must not be used to
+//! measure anything.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A moment in UTC, to the second.
@@ -27,6 +29,16 @@ impl Stamp {
         let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
+}
+
+/// A folder named after this second that does not exist yet.
+pub(crate) fn fresh(parent: &Path) -> PathBuf {
+    let stamp = Stamp::now().folder();
+    let names = (1_u32..).map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") });
+    names
+        .map(|name| parent.join(name))
+        .find(|folder| !folder.exists())
+        .expect("there are more numbers than folders")
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar (Hinnant,

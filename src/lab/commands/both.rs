@@ -11,14 +11,14 @@ use record::fidelity::{self, Figure, VariantComparison};
 use record::{About, Comparison, PairFolder};
 
 use crate::cli::Shown;
-use crate::commands::conclude::{open_in_browser, unwritten};
+use crate::commands::conclude::open_in_browser;
 use crate::exit::{Exit, Failure};
 use crate::say::{say, tell};
 
 /// Compares the two runs, keeps and shows what comes of it, and seals the folder.
 pub(crate) fn conclude(pair: &PairFolder, about: &About, shown: &Shown) -> Result<(), Failure> {
     let (comparison, page) = draw(pair)?;
-    pair.seal(about).map_err(unwritten)?;
+    pair.seal(about).map_err(Failure::unwritten)?;
     show(&comparison, &page, shown)
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn draw(pair: &PairFolder) -> Result<(Comparison, PathBuf), Failure> 
     }
     let comparison = fidelity::compare(&live, &sim);
     let comparison = comparison.map_err(|error| Failure::invalid(error.to_string()))?;
-    pair.keep(&comparison).map_err(unwritten)?;
+    pair.keep(&comparison).map_err(Failure::unwritten)?;
     let page = report::fidelity::write(&comparison, &live, &sim, pair.folder());
     let page = page.map_err(|error| Failure::environment(error.to_string()))?;
     Ok((comparison, page))

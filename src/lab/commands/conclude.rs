@@ -10,51 +10,7 @@ use record::{About, Expectation, Run, RunWriter, Summary};
 use crate::cli::Shown;
 use crate::exit::{Exit, Failure};
 use crate::say::{say, tell};
-use crate::stamp::Stamp;
-use crate::{host, table};
-
-/// A folder named after this second that does not exist yet.
-pub(crate) fn fresh(parent: &Path) -> PathBuf {
-    let stamp = Stamp::now().folder();
-    let names = (1_u32..).map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") });
-    names
-        .map(|name| parent.join(name))
-        .find(|folder| !folder.exists())
-        .expect("there are more numbers than folders")
-}
-
-/// An error of writing, by its path.
-pub(crate) fn unwritten(error: std::io::Error) -> Failure {
-    Failure::environment(error.to_string())
-}
-
-/// What every run folder says of the program and the machine; the rest is the scenario's.
-pub(crate) fn about_here() -> About {
-    About {
-        scenario: String::new(),
-        question: String::new(),
-        notes: Vec::new(),
-        scenario_text: String::new(),
-        engine: String::new(),
-        seed: 0,
-        overrides: Vec::new(),
-        command_line: std::env::args().collect(),
-        versions: vec![("lab".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
-        host: host::describe(),
-        git_revision: option_env!("LAB_REVISION").map(str::to_owned),
-        started: Stamp::now().rfc3339(),
-        parts: Vec::new(),
-    }
-}
-
-/// The program as parts name it: records of another version or revision are not read.
-pub(crate) fn maker() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    match option_env!("LAB_REVISION") {
-        Some(revision) => format!("lab {version} ({revision})"),
-        None => format!("lab {version}"),
-    }
-}
+use crate::table;
 
 /// Writes the summaries, shows them if somebody wants to see them, draws the report and seals the
 /// folder.
@@ -66,7 +22,7 @@ pub(crate) fn conclude(
     shown: Option<&Shown>,
 ) -> Result<Summary, Failure> {
     let folder = writer.folder().to_owned();
-    let summary = writer.finish(about, expectations, cut_short).map_err(unwritten)?;
+    let summary = writer.finish(about, expectations, cut_short).map_err(Failure::unwritten)?;
     if let Some(shown) = shown {
         show(shown, &summary)?;
     }
@@ -76,7 +32,7 @@ pub(crate) fn conclude(
         failure.lines.push(again);
         failure
     })?;
-    writer.seal(about).map_err(unwritten)?;
+    writer.seal(about).map_err(Failure::unwritten)?;
     if shown.is_some_and(|shown| !shown.json) {
         say!("Report: {}", page.display());
     }

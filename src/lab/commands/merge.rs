@@ -6,10 +6,12 @@ use std::path::Path;
 
 use record::{About, Parts, RunWriter};
 
+use crate::about::{self, maker};
 use crate::cli::MergeArgs;
-use crate::commands::conclude::{about_here, conclude, fresh, judge, maker, unwritten, why};
+use crate::commands::conclude::{conclude, judge, why};
 use crate::exit::{Exit, Failure};
 use crate::signals;
+use crate::stamp::fresh;
 
 /// Merges the parts. Nothing is created before all of them are there and fit each other.
 pub(crate) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
@@ -27,15 +29,15 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
         seed: sweep.seed,
         overrides: sweep.overrides.clone(),
         parts: parts.entries(),
-        ..about_here()
+        ..about::here()
     };
     let folder = args.out.clone();
     let folder = folder.unwrap_or_else(|| fresh(&Path::new("reports").join(&sweep.scenario)));
     let stop = signals::install()?;
-    let mut writer = RunWriter::create(&folder).map_err(unwritten)?;
+    let mut writer = RunWriter::create(&folder).map_err(Failure::unwritten)?;
     let kept = parts.trials().take_while(|_| !stop.is_raised()).try_for_each(|record| {
         let record = record.map_err(|error| Failure::invalid(error.to_string()))?;
-        writer.trial(record).map_err(unwritten)
+        writer.trial(record).map_err(Failure::unwritten)
     });
     let cut_short = why(kept.as_ref().err(), &stop);
     let failed = kept.err().map(Failure::report);

@@ -3,7 +3,7 @@
 
 use scenario::{Override, Overrides};
 
-use crate::cli::{Changes, EngineArg};
+use crate::cli::Changes;
 use crate::exit::Failure;
 
 /// The options as `scenario` takes them.
@@ -17,12 +17,8 @@ pub(crate) fn overrides(changes: &Changes) -> Result<Overrides, Failure> {
         ))),
     };
     let mut overrides = Overrides {
-        engine: changes.engine.map(|engine| match engine {
-            EngineArg::Live => "live".to_owned(),
-            EngineArg::Sim => "sim".to_owned(),
-            // Which of them, `run` says for each; others are told that there is no such engine.
-            EngineArg::Both => "both".to_owned(),
-        }),
+        // Of both, `run` says which for each; others are told that there is no such engine.
+        engine: changes.engine.map(|engine| engine.word().to_owned()),
         proxy: changes.proxy.clone(),
         load: changes.load.clone(),
         seed: changes.seed,
@@ -49,14 +45,9 @@ pub(crate) fn as_given(changes: &Changes) -> Vec<String> {
 /// The options again, as words of a command line.
 pub(crate) fn arguments(changes: &Changes) -> Vec<String> {
     let Changes { engine, proxy, load, set, vary, seed, rounds } = changes;
-    let engine = engine.map(|engine| match engine {
-        EngineArg::Live => "live".to_owned(),
-        EngineArg::Sim => "sim".to_owned(),
-        EngineArg::Both => "both".to_owned(),
-    });
     let one = |option: &'static str, value: Option<String>| value.map(|value| (option, value));
     let single = [
-        one("--engine", engine),
+        one("--engine", engine.map(|engine| engine.word().to_owned())),
         one("--proxy", proxy.clone()),
         one("--load", load.clone()),
         one("--seed", seed.map(|seed| seed.to_string())),

@@ -10,7 +10,6 @@ use base::Stop;
 use record::{Recorder, RunWriter, TrialRecord};
 use scenario::Trial;
 
-use crate::commands::conclude::unwritten;
 use crate::commands::memory::Room;
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
@@ -30,7 +29,7 @@ pub(crate) fn live(
         let mut recorder = Recorder::new(trial.plan());
         display.begin(number, trial, recorder.progress());
         let played = live::play(trial, &mut recorder, stop, &options);
-        writer.trial(recorder.finish()).map_err(unwritten)?;
+        writer.trial(recorder.finish()).map_err(Failure::unwritten)?;
         display.end(number);
         played.map_err(|error| {
             let exit = if error.is_environment() { Exit::Environment } else { Exit::Internal };

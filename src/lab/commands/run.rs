@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 
 use base::Stop;
 use record::{About, PairFolder, RunWriter};
-use scenario::{Engine, Overrides, Scenario};
+use scenario::{Engine, Overrides, Scenario, Trial};
 
+use crate::about;
 use crate::cli::{EngineArg, RunArgs, Shown};
-use crate::commands::conclude::{about_here, conclude, fresh, judge, unwritten, why};
-use crate::commands::{both, load, memory, overrides, play};
+use crate::commands::conclude::{conclude, judge, why};
+use crate::commands::memory::{self, Room};
+use crate::commands::{both, load, overrides, play};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 use crate::say::tell;
 use crate::signals;
+use crate::stamp::fresh;
 
 /// Plays every file of `args`; the worst end wins.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
@@ -98,7 +101,9 @@ fn run_both(
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let about = About { engine: "both".to_owned(), ..about(args, live) };
-    let pair = PairFolder::create(folder).map_err(unwritten)?;
+    // Before the live run, which takes minutes.
+    room(args, sim, &numbered(sim))?;
+    let pair = PairFolder::create(folder).map_err(Failure::unwritten)?;
     let shown = (!args.shown.json).then_some(&Shown { json: false, open: false });
     let mut worst = Exit::Good;
     for (scenario, folder) in [(live, pair.live()), (sim, pair.sim())] {
@@ -123,18 +128,15 @@ fn run_one(
     shown: Option<&Shown>,
 ) -> Result<Exit, Failure> {
     let about = about(args, scenario);
-    let trials: Vec<_> = scenario.trials().into_iter().enumerate().collect();
-    let room = match scenario.engine {
-        Engine::Live => None,
-        // Before anything is created.
-        Engine::Sim => Some(memory::room(&scenario.file, &trials, args.pace.jobs)?),
-    };
-    let mut writer = RunWriter::create(folder).map_err(unwritten)?;
+    let trials = numbered(scenario);
+    // Before anything is created.
+    let room = room(args, scenario, &trials)?;
+    let mut writer = RunWriter::create(folder).map_err(Failure::unwritten)?;
     let display = Display::start(scenario, &trials, args.pace.quiet);
     let played = match room {
         None => play::live(&trials, &mut writer, &display, stop),
         Some(room) => {
-            let mut keep = |_, record| writer.trial(record).map_err(unwritten);
+            let mut keep = |_, record| writer.trial(record).map_err(Failure::unwritten);
             play::simulated(&trials, room, &mut keep, &display, stop)
         }
     };
@@ -149,6 +151,23 @@ fn run_one(
     Ok(failed.unwrap_or(Exit::Good).worst(judged))
 }
 
+/// What simulated trials may take; none for live ones.
+fn room(
+    args: &RunArgs,
+    scenario: &Scenario,
+    trials: &[(usize, Trial)],
+) -> Result<Option<Room>, Failure> {
+    match scenario.engine {
+        Engine::Live => Ok(None),
+        Engine::Sim => memory::room(&scenario.file, trials, args.pace.jobs).map(Some),
+    }
+}
+
+/// All trials with their numbers, in the order of play.
+fn numbered(scenario: &Scenario) -> Vec<(usize, Trial)> {
+    scenario.trials().into_iter().enumerate().collect()
+}
+
 fn about(args: &RunArgs, scenario: &Scenario) -> About {
     About {
         scenario: scenario.name.clone(),
@@ -158,6 +177,6 @@ fn about(args: &RunArgs, scenario: &Scenario) -> About {
         engine: scenario.engine.word().to_owned(),
         seed: scenario.seed,
         overrides: overrides::as_given(&args.changes),
-        ..about_here()
+        ..about::here()
     }
 }

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use record::{PartHead, PartWriter, Shard, Sweep};
 use scenario::{Scenario, Trial};
 
+use crate::about::{self, maker};
 use crate::cli::{ScriptArg, SweepArgs};
-use crate::commands::conclude::{about_here, maker, unwritten};
 use crate::commands::{load, memory, overrides, play, script, shard};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
@@ -35,9 +35,10 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<Exit, Failure> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("part-{}", shard.index)));
     let room = memory::room(&scenario.file, &trials, args.pace.jobs)?;
     let stop = signals::install()?;
-    let mut writer = PartWriter::create(&out, &maker(), &head).map_err(unwritten)?;
+    let mut writer = PartWriter::create(&out, &maker(), &head).map_err(Failure::unwritten)?;
     let display = Display::start(&scenario, &trials, args.pace.quiet);
-    let mut keep = |number, record| writer.trial(number as u64, &record).map_err(unwritten);
+    let mut keep =
+        |number, record| writer.trial(number as u64, &record).map_err(Failure::unwritten);
     let played = play::simulated(&trials, room, &mut keep, &display, &stop);
     display.finish();
     played?;
@@ -45,7 +46,7 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<Exit, Failure> {
         tell!("{}: not written, the shard was not played to its end", out.display());
         return Ok(Exit::Interrupted(signal));
     }
-    writer.finish().map_err(unwritten)?;
+    writer.finish().map_err(Failure::unwritten)?;
     say!(
         "Part: {} (shard {shard}, {} of {} trials)",
         out.display(),
@@ -80,7 +81,7 @@ fn head(
     shard: Shard,
     trials: usize,
 ) -> PartHead {
-    let here = about_here();
+    let here = about::here();
     PartHead {
         sweep: Sweep {
             scenario: scenario.name.clone(),

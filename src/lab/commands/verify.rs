@@ -10,13 +10,14 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, LineStyle, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use report::deviations::{self, Deviation};
+use serde::Serialize;
 use theory::{BOUND, Row};
 
 use crate::cli::VerifyArgs;
-use crate::commands::conclude::fresh;
 use crate::exit::{Exit, Failure};
 use crate::say::say;
 use crate::signals;
+use crate::stamp::fresh;
 
 const GREEN: Style = AnsiColor::Green.on_default().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -78,31 +79,48 @@ fn keep(rows: &[Row], folder: &Path) -> Result<PathBuf, Failure> {
         fs::write(&path, artefact.bytes).map_err(|error| unwritable(&path, error))?;
     }
     let path = folder.join("verify.csv");
-    fs::write(&path, csv(rows)).map_err(|error| unwritable(&path, error))?;
+    let written = table(rows).map_err(std::io::Error::from);
+    let written = written.and_then(|bytes| fs::write(&path, bytes));
+    written.map_err(|error| unwritable(&path, error))?;
     Ok(folder.to_path_buf())
 }
 
-/// Values in mean service times, or as shares. No name holds a quotation mark.
-fn csv(rows: &[Row]) -> String {
-    let mut text = String::from(
-        "system,metric,known,known_standard_error,source,simulated,standard_error,\
-         standard_errors_off,holds\n",
-    );
-    for row in rows {
+/// A row of verify.csv: values in mean service times, or as shares.
+#[derive(Serialize)]
+struct CsvRow<'a> {
+    system: &'a str,
+    metric: &'a str,
+    known: String,
+    known_standard_error: String,
+    source: &'a str,
+    simulated: String,
+    standard_error: String,
+    standard_errors_off: String,
+    holds: bool,
+}
+
+impl<'a> CsvRow<'a> {
+    fn of(row: &'a Row) -> Self {
         let Row { point, known, measured } = row;
-        text.push_str(&format!(
-            "\"{point}\",{},{:.6},{:.6},\"{}\",{:.6},{:.6},{:.2},{}\n",
-            known.metric.word(),
-            known.value,
-            known.error,
-            known.source,
-            measured.mean,
-            measured.error,
-            row.z(),
-            row.holds()
-        ));
+        let digits = |value: f64| format!("{value:.6}");
+        Self {
+            system: point,
+            metric: known.metric.word(),
+            known: digits(known.value),
+            known_standard_error: digits(known.error),
+            source: known.source,
+            simulated: digits(measured.mean),
+            standard_error: digits(measured.error),
+            standard_errors_off: format!("{:.2}", row.z()),
+            holds: row.holds(),
+        }
     }
-    text
+}
+
+fn table(rows: &[Row]) -> csv::Result<Vec<u8>> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    rows.iter().try_for_each(|row| csv.serialize(CsvRow::of(row)))?;
+    csv.into_inner().map_err(|error| error.into_error().into())
 }
 
 fn render(rows: &[Row], requests: u32) -> String {

@@ -1,0 +1,34 @@
+//! The program and the machine, as run folders and parts name them. It must not know a scenario.
+
+use record::About;
+
+use crate::host;
+use crate::stamp::Stamp;
+
+/// What every run folder says of the program and the machine; the rest is the scenario's.
+pub(crate) fn here() -> About {
+    About {
+        scenario: String::new(),
+        question: String::new(),
+        notes: Vec::new(),
+        scenario_text: String::new(),
+        engine: String::new(),
+        seed: 0,
+        overrides: Vec::new(),
+        command_line: std::env::args().collect(),
+        versions: vec![("lab".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        host: host::describe(),
+        git_revision: option_env!("LAB_REVISION").map(str::to_owned),
+        started: Stamp::now().rfc3339(),
+        parts: Vec::new(),
+    }
+}
+
+/// The program as parts name it: records of another version or revision are not read.
+pub(crate) fn maker() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("LAB_REVISION") {
+        Some(revision) => format!("lab {version} ({revision})"),
+        None => format!("lab {version}"),
+    }
+}
