@@ -208,7 +208,8 @@ pub(crate) struct ValidateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Requests of each round: ten times as many, a third of the error
+    /// Requests of each round: ten times as many, a third of the error; with less than 20000 the rounds
+    /// are too short for the tails of full queues
     #[arg(long, value_name = "N", default_value_t = 100_000,
           value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
     pub(crate) requests: u32,
