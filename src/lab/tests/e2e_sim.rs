@@ -99,3 +99,49 @@ fn a_report_is_drawn_again_from_its_folder_alone() {
     assert!(done.stderr.contains("timeline.csv"), "an edited file is named: {}", done.stderr);
     assert_ne!(read(&chart), old, "the chart does not come from timeline.csv");
 }
+
+/// The ideal that knows all work, and one queue that all backends are served from, are the same
+/// sample path (theory: M/G/n), so all that is said of requests is the same to the byte. Which
+/// backend served whom is not: among idle ones each has its own order.
+#[test]
+fn least_work_left_and_one_queue_for_all_write_the_same_bytes() {
+    let text = |proxy: &str| {
+        format!(
+            r#"name = "identity"
+question = "Is least work left one queue for all?"
+engine = "sim"
+[proxy]
+{proxy}
+[[backends]]
+name = "a"
+count = 7
+concurrency = 2
+queue = "unlimited"
+service = {{ distribution = "hyperexponential", mean = "10ms", scv = 10 }}
+[load]
+timeout = "1000s"
+[[load.phases]]
+name = "steady"
+duration = "20s"
+rate = 1300
+"#
+        )
+    };
+    let central = "strategy = \"round_robin\"\nlimits = { max_in_flight = 2 }\n\
+                   queue = { size = 100000, wait = \"1000s\" }";
+    let bench = Bench::new();
+    for (out, proxy) in [
+        ("ideal", "strategy = \"least_work_left\""),
+        ("central", central),
+        ("blind", "strategy = \"round_robin\""),
+    ] {
+        let scenario = bench.file("identity.toml", &text(proxy)).display().to_string();
+        let done = bench.run(&["run", &scenario, "--out", out, "-q"]);
+        assert_eq!(done.code, Some(0), "{out}: {}", done.stderr);
+    }
+    let read = |out: &str, file: &str| read(&bench.path(&format!("{out}/{file}")));
+    for file in ["timeline.csv", "spectrum.csv", "latency.hlog", "summary.csv"] {
+        assert!(read("ideal", file) == read("central", file), "{file} differs");
+        assert!(read("ideal", file) != read("blind", file), "{file} says nothing of waiting");
+    }
+}
