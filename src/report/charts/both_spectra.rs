@@ -3,7 +3,7 @@
 use record::Run;
 
 use super::Chart;
-use super::spectrum::line;
+use super::spectrum::{fit, line};
 use crate::figure::{Frame, Key, Sample, columns_for};
 use crate::format;
 use crate::panel::{Look, Panel, Points};
@@ -26,7 +26,7 @@ struct Pair<'a> {
 }
 
 pub(crate) fn draw(comparison: &Comparison, live: &Run, sim: &Run) -> Option<Chart> {
-    let pairs: Vec<Pair<'_>> = comparison
+    let mut pairs: Vec<Pair<'_>> = comparison
         .variants
         .iter()
         .take(MAX_PANELS)
@@ -39,7 +39,8 @@ pub(crate) fn draw(comparison: &Comparison, live: &Run, sim: &Run) -> Option<Cha
     let points = || pairs.iter().flat_map(|pair| pair.live.iter().chain(&pair.sim));
     points().next()?;
     let x = Scale::of_tails(points().map(|point| point.0).fold(10.0, f64::max));
-    let y = Scale::of_latencies(points().filter_map(|point| point.1));
+    let lines = pairs.iter_mut().flat_map(|pair| [&mut pair.live, &mut pair.sim]).collect();
+    let y = fit(lines);
     let kind = if y.is_log() { ", both axes logarithmic" } else { "" };
     let frame = Frame {
         title: "Latency by percentile, measured and simulated".to_owned(),

@@ -16,7 +16,7 @@ pub(super) const NAME: &str = "spectrum";
 const MAX_LINES: usize = theme::PALETTE.len();
 
 pub(super) fn draw(run: &Run) -> Option<Chart> {
-    let lines: Vec<(&str, Points)> = run
+    let mut lines: Vec<(&str, Points)> = run
         .summary
         .variants
         .iter()
@@ -26,7 +26,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     let points = || lines.iter().flat_map(|(_, points)| points);
     points().next()?;
     let x = Scale::of_tails(points().map(|point| point.0).fold(10.0, f64::max));
-    let y = Scale::of_latencies(points().filter_map(|point| point.1));
+    let y = fit(lines.iter_mut().map(|(_, points)| points).collect());
     let kind = if y.is_log() { ", both axes logarithmic" } else { "" };
     let frame = Frame {
         title: "Latency by percentile".to_owned(),
@@ -83,6 +83,20 @@ pub(super) fn line(run: &Run, variant: &str) -> Points {
             (1.0 / tail, Some(row.value_ms))
         })
         .collect()
+}
+
+/// The axis for all `lines`. From one that is logarithmic the fastest tenth is left out, lines
+/// included: of exponential services it alone would take half the height.
+pub(super) fn fit(lines: Vec<&mut Points>) -> Scale {
+    const TENTH: f64 = 1.0 / (1.0 - 0.1);
+    let slower = lines.iter().flat_map(|line| line.iter()).filter(|point| point.0 >= TENTH);
+    let scale = Scale::of_latencies(slower.filter_map(|point| point.1));
+    if scale.is_log() {
+        for line in lines {
+            line.retain(|point| point.0 >= TENTH);
+        }
+    }
+    scale
 }
 
 fn alt(run: &Run) -> String {
