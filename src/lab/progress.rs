@@ -60,7 +60,8 @@ struct Playing {
     phases: Vec<(Duration, String)>,
     progress: Arc<Progress>,
     seen: (Instant, u64),
-    rate: f64,
+    /// Requests/s of late; `None` until there was time to tell.
+    rate: Option<f64>,
 }
 
 impl Display {
@@ -108,7 +109,7 @@ impl Display {
             phases,
             progress,
             seen: (Instant::now(), 0),
-            rate: 0.0,
+            rate: None,
         };
         self.shared.lock().playing.insert(number, playing);
     }
@@ -156,7 +157,7 @@ const STEPS: f64 = 10_000.0;
 fn paint(shared: &Shared, run: &Run) {
     let began = Instant::now();
     let bar = ProgressBar::with_draw_target(Some(STEPS as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3} %  {msg}");
+    let style = ProgressStyle::with_template("{prefix} {bar:24} {percent:>3} %  {wide_msg}");
     bar.set_style(style.expect("the template is a constant"));
     bar.set_prefix(run.name.clone());
     while !shared.over.load(Ordering::Relaxed) {
@@ -224,12 +225,14 @@ impl Playing {
         let not_ok = self.progress.not_ok.load(Ordering::Relaxed);
         let elapsed = self.seen.0.elapsed();
         if elapsed >= Duration::from_millis(500) {
-            self.rate = (ok + not_ok).saturating_sub(self.seen.1) as f64 / elapsed.as_secs_f64();
+            let ended = (ok + not_ok).saturating_sub(self.seen.1);
+            self.rate = Some(ended as f64 / elapsed.as_secs_f64());
             self.seen = (Instant::now(), ok + not_ok);
         }
         let phase = self.phases.iter().find(|(end, _)| now < *end);
         let phase = phase.map_or("waiting for the last answers", |(_, name)| name);
-        format!("{}: {phase}, {:.0}/s, {not_ok} not ok", self.name, self.rate)
+        let rate = self.rate.map_or(String::new(), |rate| format!(", {rate:.0}/s"));
+        format!("{}: {phase}{rate}, {not_ok} not ok", self.name)
     }
 }
 
@@ -266,7 +269,7 @@ mod tests {
                 ..Progress::default()
             }),
             seen: (Instant::now(), 0),
-            rate: 0.0,
+            rate: None,
         };
         let run = Run { name: "split".to_owned(), trials: 4, whole: 1_000.0 };
         let mut trials = Trials { ended: 1, done: 100.0, ..Trials::default() };
