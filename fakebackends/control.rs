@@ -89,6 +89,9 @@ pub struct Change {
     /// When, in nanoseconds on the run's clock; absent or past is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_ns: Option<u64>,
+    /// The same in nanoseconds from when this is read, for those who do not know the run's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_ns: Option<u64>,
     /// The backend's name.
     pub backend: String,
     /// Names the fault, so that its end is matched to its beginning; 0 unless given. A fault that
@@ -157,6 +160,17 @@ impl Change {
                 ..plain
             },
             FaultKind::Flap { .. } => panic!("a flap reaches a backend as crashes"),
+        }
+    }
+
+    /// When, or what is wrong.
+    fn at(&self, now: Time) -> Result<Time, String> {
+        match (self.at_ns, self.in_ns) {
+            (Some(_), Some(_)) => {
+                Err("at_ns and in_ns are two times for one change; leave one out".to_owned())
+            }
+            (Some(at), None) => Ok(Time::from_nanos(at).max(now)),
+            (None, from_now) => Ok(now + Duration::from_nanos(from_now.unwrap_or(0))),
         }
     }
 
@@ -380,7 +394,7 @@ impl Api {
             })?;
             let (worker, backend) = entry.place;
             shares.entry(worker).or_default().push(FaultChange {
-                at: change.at_ns.map_or(now, |at| Time::from_nanos(at).max(now)),
+                at: change.at(now).map_err(wrong)?,
                 backend,
                 fault: change.fault,
                 kind: change.kind().map_err(wrong)?,

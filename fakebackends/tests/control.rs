@@ -33,6 +33,7 @@ fn bad_input_gets_400_with_the_place_and_the_remedy_and_changes_nothing() {
             "does not belong to crash",
         ),
         (r#"{"changes":[{"backend":"a-1","kind":"crash","at_ns":-5}]}"#, "-5"),
+        (r#"{"changes":[{"backend":"a-1","kind":"crash","at_ns":5,"in_ns":5}]}"#, "leave one out"),
         // The first is good: all or nothing.
         (
             r#"{"changes":[{"backend":"a-1","kind":"crash"},{"backend":"a-1","kind":"x"}]}"#,

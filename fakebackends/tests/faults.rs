@@ -191,6 +191,13 @@ fn planned_faults_come_on_time_and_cleared_ones_never() {
     assert_refused(lab.address(0));
     assert_eq!(lab.control("DELETE", "/v1/faults", "").status, 204);
     assert_eq!(answered(&mut lab.open(0)), 200);
+    // The same, by somebody who does not know the clock.
+    let asked = lab.clock.now();
+    lab.fault(r#"{"in_ns":500000000,"backend":"a-1","kind":"crash"}"#);
+    let mut raw = lab.open(0);
+    assert_eq!(answered(&mut raw), 200);
+    raw.assert_reset();
+    assert!(lab.clock.now() >= asked + Duration::from_millis(500));
 }
 
 #[test]
