@@ -1,5 +1,6 @@
 //! Scenarios as a caller sees them: text in, trials or messages out.
 
+mod artillery;
 mod bad_files;
 mod common;
 mod example;
