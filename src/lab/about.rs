@@ -13,6 +13,7 @@ pub(crate) fn here() -> About {
         notes: Vec::new(),
         scenario_text: String::new(),
         engine: String::new(),
+        generator: String::new(),
         seed: 0,
         overrides: Vec::new(),
         command_line: std::env::args().collect(),

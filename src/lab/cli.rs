@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// One generator against one URL, for `make bench`
     #[command(hide = true)]
     BenchLoad(BenchLoadArgs),
+    /// A program that is not ours, which ends when its parent does
+    #[command(hide = true)]
+    Keep(KeepArgs),
 }
 
 #[derive(Debug, Args)]
@@ -81,7 +84,7 @@ pub(crate) struct Changes {
     /// What stands between load and backends: lab, direct [default: the scenario's]
     #[arg(long, value_name = "KIND")]
     pub(crate) proxy: Option<String>,
-    /// Who generates the load: builtin [default: the scenario's]
+    /// Who generates the load: builtin, artillery [default: the scenario's]
     #[arg(long, value_name = "GENERATOR")]
     pub(crate) load: Option<String>,
     /// Replace a value of the scenario, for example load.phases.steady.rate=200
@@ -309,6 +312,16 @@ pub(crate) struct BenchLoadArgs {
     /// Requests a second, open loop; without it closed loop
     #[arg(long)]
     pub(crate) rate: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeepArgs {
+    /// A pipe whose end means that the parent is gone
+    #[arg(long, value_name = "FD")]
+    pub(crate) lifeline: i32,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 #[cfg(test)]

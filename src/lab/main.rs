@@ -34,6 +34,11 @@ fn main() -> ExitCode {
         Command::Doctor(args) => commands::doctor::doctor(&args),
         Command::Completions(args) => commands::completions::completions(&args),
         Command::BenchLoad(args) => commands::bench_load::bench_load(&args),
+        Command::Keep(args) => match commands::keep::keep(&args) {
+            // Its code is the program's.
+            Ok(code) => std::process::exit(code),
+            Err(failure) => Err(failure),
+        },
     };
     let exit = result.unwrap_or_else(Failure::report);
     ExitCode::from(exit.code())

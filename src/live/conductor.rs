@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use base::{Clock, Stop};
 use config::BackendsConfig;
 use config::backends::BackendConfig;
+use rustix::process::Pid;
 use scenario::Trial;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,8 @@ use crate::control::Control;
 use crate::engine::Options;
 use crate::error::Error;
 use crate::http::Answer;
-use crate::process::{Process, Spec};
+use crate::launch::Spec;
+use crate::process::Process;
 use crate::subject::{Launch, Subject, Topology};
 
 /// From a child's start to its ready line: binding a few thousand ports on a busy machine.
@@ -50,6 +52,8 @@ pub(crate) struct Stage {
     pub(crate) events: Option<Answer>,
     /// Where the load goes.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// The generator, where it is a process of its own: whoever hired it ends it.
+    pub(crate) generator: Option<(String, Pid)>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +107,7 @@ impl Stage {
             admin: None,
             events: None,
             addresses: Vec::new(),
+            generator: None,
         };
         match launch {
             Launch::Nothing { addresses } => stage.addresses = addresses,
@@ -116,6 +121,7 @@ impl Stage {
                     arguments: program.arguments,
                     lifeline: true,
                     logs,
+                    kept: None,
                 })?;
                 let Some(ready) = self::ready::<ProxyReady>(&mut proxy, stop)? else {
                     return Ok(None);
@@ -206,6 +212,7 @@ fn start_backends(trial: &Trial, options: &Options, clock: &Clock) -> Result<Pro
         ],
         lifeline: true,
         logs: &options.logs,
+        kept: None,
     })
 }
 
@@ -268,6 +275,7 @@ impl Stage {
             arguments: vec!["3600".into()],
             lifeline: false,
             logs,
+            kept: None,
         };
         Self {
             backends: Process::start(sleeper).expect("a process"),
@@ -276,6 +284,7 @@ impl Stage {
             admin: None,
             events: None,
             addresses: Vec::new(),
+            generator: None,
         }
     }
 }
@@ -302,7 +311,11 @@ mod tests {
     #[test]
     fn a_child_that_says_something_else_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = Options { exe: "/bin/echo".into(), logs: folder.path().join("logs/1") };
+        let options = Options {
+            exe: "/bin/echo".into(),
+            logs: folder.path().join("logs/1"),
+            artillery: None,
+        };
         let trial = trial("lab");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let (clock, stop) = (Clock::start(), Stop::default());

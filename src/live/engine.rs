@@ -3,9 +3,8 @@
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
 
-use base::{Clock, Rng, Stop, Time};
+use base::{Clock, Stop, Time};
 use record::{EventRow, Harness, Recorder};
 use scenario::{SubjectKind, Trial};
 use tokio::runtime::{Builder, Runtime};
@@ -15,14 +14,12 @@ use workload::FaultChange;
 use crate::conductor::Stage;
 use crate::error::Error;
 use crate::gauge;
+use crate::generator::{Generator, Loaded, hire};
+use crate::load::artillery::install::Installed;
 use crate::load::limits::{Leg, Limits};
-use crate::load::{LoadError, LoadReport, Target, open_loop};
+use crate::load::{LoadError, LoadReport, Target};
 use crate::observer::{Observations, Schedule, observe, own_event};
 use crate::subject;
-
-/// From the moment when everything is ready to the beginning of the warm-up: time to hand over the
-/// faults and the times of samples, and to start the generator.
-const LEAD: Duration = Duration::from_millis(200);
 
 /// What an engine on processes needs to know of its surroundings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +29,8 @@ pub struct Options {
     /// The folder of this trial for what children print and for the configurations they get. It is
     /// made with its parents; files of a trial before are overwritten.
     pub logs: PathBuf,
+    /// Artillery, for trials that it loads.
+    pub artillery: Option<Installed>,
 }
 
 /// Plays a trial to its end, or until `stop` is raised: then what is open ends as unfinished and
@@ -63,25 +62,34 @@ pub fn play(
             return nothing.map(|_| ());
         }
     };
-    let played = perform(trial, &mut stage, &clock, &runtime, recorder, stop, foreseen);
+    let played = perform(trial, &mut stage, options, &clock, &runtime, recorder, stop, foreseen);
     stage.take_down();
     played
 }
 
 /// Loads the stage, watches it, and tells the recorder.
+#[expect(clippy::too_many_arguments, reason = "all that a trial is played with")]
 fn perform(
     trial: &Trial,
     stage: &mut Stage,
+    options: &Options,
     clock: &Clock,
     runtime: &Runtime,
     recorder: &mut Recorder,
     stop: &Stop,
     foreseen: Foreseen,
 ) -> Result<(), Error> {
+    let generator = match hire(trial, stage, options, stop) {
+        Ok(Some(generator)) => generator,
+        nothing => {
+            recorder.interrupted(Time::ZERO);
+            return nothing.map(|_| ()).map_err(|error| stage.blame(error));
+        }
+    };
     let shape = &trial.variant.load.shape;
     let schedule = Schedule {
         clock: *clock,
-        start: clock.now() + LEAD,
+        start: generator.start(clock),
         warmup: shape.warmup,
         length: shape.length(),
         window: trial.window,
@@ -94,6 +102,31 @@ fn perform(
         recorder.interrupted(Time::ZERO);
         return Err(stage.blame(error));
     }
+    let (loaded, mut seen) =
+        load_and_observe(trial, stage, generator, schedule, runtime, recorder, stop)?;
+    let Loaded { report, words, failed } = loaded;
+    let words = words.into_iter().map(|words| own_event(Time::ZERO, "generator", words));
+    seen.events.extend(words);
+    let died = seen.died.clone();
+    tell(trial, recorder, seen, &report, foreseen, schedule.now());
+    // A subject that is gone cannot be loaded; its death is the news.
+    match (died, failed) {
+        (Some(name), _) => stage.died(&name).map_or(Ok(()), Err),
+        (None, Some(failed)) => Err(failed),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Has the generator load on a thread of its own, and watches meanwhile.
+fn load_and_observe(
+    trial: &Trial,
+    stage: &mut Stage,
+    generator: Generator,
+    schedule: Schedule,
+    runtime: &Runtime,
+    recorder: &mut Recorder,
+    stop: &Stop,
+) -> Result<(Loaded, Observations), Error> {
     let target = Target {
         addresses: stage.addresses.clone(),
         backends: trial.variant.backends.iter().map(|spec| spec.name.clone()).collect(),
@@ -102,42 +135,21 @@ fn perform(
     let halt = Stop::default();
     let (loaded, observed) = thread::scope(|scope| {
         let (end, ended) = oneshot::channel();
-        let (generator_recorder, generator_halt) = (&mut *recorder, &halt);
-        let generator = thread::Builder::new().name("generator".into()).spawn_scoped(scope, || {
+        let (generator_recorder, generator_halt) = (recorder, &halt);
+        let thread = thread::Builder::new().name("generator".into()).spawn_scoped(scope, || {
             // Dropped in any case, also by a panic, and so the observer learns of the end.
             let _end = end;
-            generate(trial, &target, &schedule, generator_recorder, generator_halt)
+            generator.generate(trial, &target, &schedule, generator_recorder, generator_halt)
         });
-        let generator = generator.map_err(Error::Runtime)?;
+        let thread = thread.map_err(Error::Runtime)?;
         let observed = runtime.block_on(observe(stage, trial, schedule, ended, stop, &halt));
         if observed.is_err() {
             halt.raise(rustix::process::Signal::TERM.as_raw());
         }
-        Ok::<_, Error>((generator.join(), observed))
+        Ok::<_, Error>((thread.join(), observed))
     })?;
-    let report = loaded.map_err(|_| Error::Panicked("load generator"))?;
-    let seen = observed?;
-    let died = seen.died.clone();
-    let report = match (report, &died) {
-        (Ok(report), _) => report,
-        // A subject that is gone cannot be loaded; its death is the news.
-        (Err(_), Some(_)) => LoadReport::default(),
-        (Err(error), None) => return Err(error.into()),
-    };
-    tell(trial, recorder, seen, &report, foreseen, schedule.now());
-    died.and_then(|name| stage.died(&name)).map_or(Ok(()), Err)
-}
-
-fn generate(
-    trial: &Trial,
-    target: &Target,
-    schedule: &Schedule,
-    recorder: &mut Recorder,
-    halt: &Stop,
-) -> Result<LoadReport, LoadError> {
-    let load = &trial.variant.load;
-    let arrivals = load.shape.arrivals(&Rng::from_seed(trial.seed));
-    open_loop::run(load, arrivals, target, &schedule.clock, schedule.start, recorder, halt)
+    let loaded = loaded.map_err(|_| Error::Panicked("load generator"))?;
+    Ok((loaded, observed?))
 }
 
 /// Gives the recorder what was collected beside the requests.
@@ -154,6 +166,7 @@ fn tell(
         late_by_generator: report.late_by_generator,
         waited_for_connection: report.waited_for_connection,
         own_dispatch_p99: Some(report.own_dispatch_p99),
+        foreign: report.foreign.clone(),
         ..Harness::default()
     };
     if let [first, .., last] = &seen.readings[..] {
@@ -228,8 +241,9 @@ fn foresee(trial: &Trial) -> Result<Foreseen, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use workload::FaultKind;
+
+    use super::*;
 
     use crate::subject::tests::trial;
 
@@ -253,7 +267,11 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_is_the_environments_fault() {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = Options { exe: "/no/such/lab".into(), logs: folder.path().join("logs") };
+        let options = Options {
+            exe: "/no/such/lab".into(),
+            logs: folder.path().join("logs"),
+            artillery: None,
+        };
         let trial = trial("lab");
         let mut recorder = Recorder::new(trial.plan());
         let error = play(&trial, &mut recorder, &Stop::default(), &options).expect_err("no lab");

@@ -86,6 +86,23 @@ pub enum Error {
     /// The subject cannot play what the scenario asks for.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Unsupported(Vec<Unsupported>),
+    /// Artillery did not come to its end.
+    #[error(
+        "Artillery {how}; all that it printed is in {}/artillery.out and .err. Play it again, and \
+         look for memory and time that others take; or use the built-in generator (--load builtin){}",
+        logs.display(), LastLines(last_lines)
+    )]
+    Artillery {
+        /// What happened.
+        how: String,
+        /// Where its output is.
+        logs: PathBuf,
+        /// The end of what it printed.
+        last_lines: Vec<String>,
+    },
+    /// Artillery is to play, and nobody has installed it: whoever plays a trial does so before.
+    #[error("Artillery is not installed; please report this")]
+    NoArtillery,
     /// The generator could not start or go on.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -103,7 +120,7 @@ pub enum Error {
 impl Error {
     /// Whether the machine, a port, a program or a folder is to blame, and not the lab itself.
     pub const fn is_environment(&self) -> bool {
-        !matches!(self, Self::Confused { .. } | Self::Panicked(_))
+        !matches!(self, Self::Confused { .. } | Self::NoArtillery | Self::Panicked(_))
     }
 }
 
@@ -126,7 +143,7 @@ impl fmt::Display for Death {
 }
 
 /// The end of a child's output, as the end of a message.
-struct LastLines<'a>(&'a [String]);
+pub(crate) struct LastLines<'a>(pub(crate) &'a [String]);
 
 impl fmt::Display for LastLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,7 +28,8 @@ pub fn watch(fd: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-fn open(fd: RawFd) -> io::Result<File> {
+/// The pipe of this number, opened anew.
+pub(crate) fn open(fd: RawFd) -> io::Result<File> {
     // A pipe without a writer makes a plain open wait for one, for ever; so without waiting here,
     // and with waiting from then on.
     let nonblock = i32::try_from(rustix::pipe::PipeFlags::NONBLOCK.bits())
@@ -43,7 +44,7 @@ fn open(fd: RawFd) -> io::Result<File> {
 }
 
 /// Returns when the last writer is gone. Bytes that come are of no meaning.
-fn wait(pipe: &mut impl Read) {
+pub(crate) fn wait(pipe: &mut impl Read) {
     let mut buffer = [0; 64];
     loop {
         match pipe.read(&mut buffer) {

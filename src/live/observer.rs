@@ -131,13 +131,15 @@ struct Sampler<'a> {
 impl<'a> Sampler<'a> {
     fn new(stage: &Stage, trial: &'a Trial, schedule: Schedule) -> Result<Self, Error> {
         let children = stage.processes().map(|process| (process.name().to_owned(), process.pid()));
+        let generator = stage.generator.clone();
         let ourselves = (OURSELVES.to_owned(), rustix::process::getpid());
         Ok(Self {
             trial,
             schedule,
             control: stage.control,
             admin: stage.admin,
-            gauge: Gauge::new(children.chain([ourselves])).map_err(Error::Gauges)?,
+            gauge: Gauge::new(children.chain(generator).chain([ourselves]))
+                .map_err(Error::Gauges)?,
             samples: Vec::new(),
             readings: Vec::new(),
             missed: Vec::new(),

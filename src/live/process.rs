@@ -3,25 +3,23 @@
 //!
 //! Nothing of it may outlive us, SIGKILL of us included. Children that are `lab` itself hold the
 //! read end of a [lifeline](crate::lifeline) and end when it breaks. A program that is not ours
-//! does not know lifelines: it must be started under a keeper, a `lab` that holds the lifeline and
-//! kills the program's group when it breaks.
+//! does not know lifelines: it is started under a [keeper](crate::keeper), a `lab` that holds the
+//! lifeline and kills the program's group when it breaks.
 
-use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use base::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::error::{Death, Error};
+use crate::launch::Spec;
 use crate::output::Output;
 
 /// How long the streams of a child that has ended may take to be read to their ends.
@@ -30,21 +28,6 @@ const OUTPUT_WAIT: Duration = Duration::from_secs(1);
 const KILL_WAIT: Duration = Duration::from_secs(5);
 /// How often a wait looks whether the run shall end.
 const STOP_LOOK: Duration = Duration::from_millis(50);
-
-/// What to start.
-#[derive(Clone, Debug)]
-pub(crate) struct Spec<'a> {
-    /// "proxy", "backends": names its logs and messages.
-    pub(crate) name: &'a str,
-    /// Its path.
-    pub(crate) program: &'a Path,
-    /// Its arguments.
-    pub(crate) arguments: Vec<OsString>,
-    /// Whether it takes `--lifeline FD` (every `lab` does).
-    pub(crate) lifeline: bool,
-    /// The folder of its output, which exists: `<name>.out` and `<name>.err`.
-    pub(crate) logs: &'a Path,
-}
 
 /// A child. Dropping it kills its whole group.
 pub(crate) struct Process {
@@ -74,20 +57,9 @@ impl Process {
             program: spec.program.to_owned(),
             source,
         };
-        let mut command = Command::new(spec.program);
-        command.args(&spec.arguments).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let lifeline = if spec.lifeline {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-            // From here on the read end is inherited. Another child started in this moment may get
-            // it too, which does no harm: only writers keep a pipe alive.
-            fcntl_setfd(&read, FdFlags::empty()).map_err(|e| failed(e.into()))?;
-            command.arg("--lifeline").arg(read.as_raw_fd().to_string());
-            Some((read, write))
-        } else {
-            None
-        };
+        let (mut command, lifeline) = spec.command().map_err(failed)?;
         let mut child = command.spawn().map_err(failed)?;
+        // The read end is the child's alone from here on.
         let lifeline = lifeline.map(|(_, write)| write);
         match adopt(&mut child, out, err) {
             Ok((group, pidfd, output)) => Ok(Self {
@@ -176,6 +148,16 @@ impl Process {
         Death { name: self.name.clone(), status, last_lines: self.output.last_lines() }
     }
 
+    /// Where its output is.
+    pub(crate) fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// The end of what it has printed so far.
+    pub(crate) fn last_lines(&self) -> Vec<String> {
+        self.output.last_lines()
+    }
+
     /// Asks the group to end (SIGTERM); [`Process::finish`] follows.
     pub(crate) fn ask_to_end(&self) {
         if self.reaped.is_none() {
@@ -224,7 +206,8 @@ fn log(folder: &Path, name: &str, stream: &str) -> Result<File, Error> {
     File::create(&path).map_err(|source| Error::Folder { path, source })
 }
 
-fn describe(status: ExitStatus) -> String {
+/// How a process ended, in words.
+pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
@@ -234,6 +217,8 @@ fn describe(status: ExitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use rustix::process::{test_kill_process, test_kill_process_group};
 
     use super::*;
@@ -247,6 +232,7 @@ mod tests {
             arguments: ["-c", script, "sh"].map(OsString::from).to_vec(),
             lifeline,
             logs: folder,
+            kept: None,
         })
         .expect("a shell starts")
     }
@@ -370,6 +356,7 @@ mod tests {
             arguments: vec![],
             lifeline: true,
             logs,
+            kept: None,
         };
         let error = Process::start(spec(Path::new("/no/such/program"), folder.path())).err();
         let text = error.expect("refused").to_string();

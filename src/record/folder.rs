@@ -37,6 +37,8 @@ pub struct About {
     pub scenario_text: String,
     /// "live" or "sim".
     pub engine: String,
+    /// Who sends the requests: "builtin", "artillery", or both; empty when simulated.
+    pub generator: String,
     /// The seed.
     pub seed: u64,
     /// `--set`, `--vary` … as given.

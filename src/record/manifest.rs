@@ -35,6 +35,10 @@ pub struct Manifest {
     /// "live" or "sim".
     #[serde(default)]
     pub engine: String,
+    /// Who sent the requests: "builtin", "artillery", or "builtin, artillery"; absent when
+    /// simulated.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub generator: String,
     /// The seed.
     #[serde(default)]
     pub seed: u64,
@@ -97,6 +101,7 @@ impl Manifest {
             complete: true,
             scenario: about.scenario.clone(),
             engine: about.engine.clone(),
+            generator: about.generator.clone(),
             seed: about.seed,
             overrides: about.overrides.clone(),
             command_line: about.command_line.clone(),

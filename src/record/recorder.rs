@@ -45,6 +45,10 @@ pub struct Plan {
     pub parameters: Vec<(String, String)>,
     /// "lab", "direct", "nginx" …
     pub subject: String,
+    /// Who sends the requests, "builtin" or "artillery"; `None` where nobody does, as in virtual
+    /// time. Never in the parts of a sweep.
+    #[serde(skip)]
+    pub generator: Option<String>,
     /// From 1.
     pub round: u32,
     /// The length of the warm-up: where measured time begins.

@@ -121,6 +121,9 @@ pub struct VariantSummary {
     pub name: String,
     /// "lab", "direct", "nginx" …
     pub subject: String,
+    /// Who sent the requests, "builtin" or "artillery"; absent when simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator: Option<String>,
     /// The varied values by path.
     pub parameters: BTreeMap<String, String>,
     /// How many were played.

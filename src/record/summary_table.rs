@@ -34,6 +34,10 @@ fn cells(
     let mut cell = |name: &str, value: String| cells.push((name.to_owned(), value));
     cell("variant", variant.name.clone());
     cell("subject", variant.subject.clone());
+    if let Some(generator) = &variant.generator {
+        // Variants of one run are all played, or all simulated.
+        cell("generator", generator.clone());
+    }
     for key in keys {
         cell(key, variant.parameters.get(*key).cloned().unwrap_or_default());
     }

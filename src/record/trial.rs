@@ -95,6 +95,7 @@ impl TrialRecord {
                 intended: whole.counts.intended,
                 never_or_late: whole.counts.dropped + whole.sent_late,
                 dispatch: &whole.dispatch,
+                latency_p50_ns: whole.latency.at_quantile(5_000),
                 latency_p99_ns: whole.latency.at_quantile(9_900),
                 failed_p99_ns: whole.failed.at_quantile(9_900),
                 peak_rate: peak.fold(0.0, f64::max),

@@ -87,6 +87,7 @@ impl Variant {
         VariantSummary {
             name: self.plan.variant.clone(),
             subject: self.plan.subject.clone(),
+            generator: self.plan.generator.clone(),
             parameters: self.plan.parameters.iter().cloned().collect(),
             rounds: u32::try_from(self.per_round.len()).unwrap_or(u32::MAX),
             counts: whole.counts,

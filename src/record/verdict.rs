@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
+use crate::foreign::Foreign;
 use crate::units;
 
 /// Of the intended requests, those that the generator must have sent in time.
@@ -38,6 +39,10 @@ pub struct Harness {
     pub own_dispatch_p99: Option<Duration>,
     /// File descriptors or ports that will not do, in words; predicted before the start.
     pub shortages: Vec<String>,
+    /// What is known of a generator that is not ours; then it cannot say itself what it was late
+    /// with. Never in the parts of a sweep, which are simulated.
+    #[serde(skip)]
+    pub foreign: Option<Foreign>,
 }
 
 /// Whether a measurement can be believed; ordered from best to worst.
@@ -81,6 +86,8 @@ pub(crate) struct Evidence<'a> {
     /// Of all sent requests.
     pub(crate) dispatch: &'a Distribution,
     /// Of good requests.
+    pub(crate) latency_p50_ns: Option<u64>,
+    /// Likewise.
     pub(crate) latency_p99_ns: Option<u64>,
     /// Of failed ones, for a run in which nothing was good.
     pub(crate) failed_p99_ns: Option<u64>,
@@ -91,9 +98,15 @@ pub(crate) struct Evidence<'a> {
 /// Applies the rules; reasons are sentences with figures, the worst first.
 pub(crate) fn judge(harness: &Harness, evidence: &Evidence<'_>) -> (Verdict, Vec<String>) {
     let mut invalid: Vec<String> = harness.shortages.clone();
-    invalid.extend(too_few_sent(harness, evidence));
-    invalid.extend(dispatched_late(harness, evidence));
-    let suspect = doubts(harness);
+    let mut suspect = Vec::new();
+    if let Some(foreign) = &harness.foreign {
+        invalid.extend(foreign.flaws());
+        suspect.extend(foreign.doubts(evidence.peak_rate, evidence.latency_p50_ns));
+    } else {
+        invalid.extend(too_few_sent(harness, evidence));
+        invalid.extend(dispatched_late(harness, evidence));
+    }
+    suspect.extend(doubts(harness));
     let verdict = match (invalid.is_empty(), suspect.is_empty()) {
         (false, _) => Verdict::Invalid,
         (true, false) => Verdict::Suspect,
@@ -201,6 +214,7 @@ mod tests {
             intended: 10_000,
             never_or_late,
             dispatch,
+            latency_p50_ns: Some(20 * MS),
             latency_p99_ns: Some(80 * MS),
             failed_p99_ns: None,
             peak_rate: 1000.0,
@@ -257,6 +271,47 @@ mod tests {
             ("late, but sent", late(101), 0, dispatch(0, 0), Valid),
             ("1 % never sent", late(100), 100, dispatch(0, 0), Valid),
             ("more than that", late(101), 101, dispatch(0, 0), Invalid),
+            (
+                "another generator sends late and cannot know",
+                Harness {
+                    foreign: Some(Foreign {
+                        threads: 2,
+                        planned: 9,
+                        made: 9,
+                        ..Foreign::default()
+                    }),
+                    ..late(9_000)
+                },
+                9_000,
+                dispatch(4_000, 900 * MS),
+                Valid,
+            ),
+            (
+                "another generator makes too few",
+                Harness {
+                    foreign: Some(Foreign { planned: 9, made: 8, ..Foreign::default() }),
+                    ..calm.clone()
+                },
+                0,
+                dispatch(0, 0),
+                Invalid,
+            ),
+            (
+                "another generator has too coarse a clock",
+                Harness {
+                    foreign: Some(Foreign {
+                        clock: Duration::from_millis(7),
+                        threads: 2,
+                        planned: 9,
+                        made: 9,
+                        ..Foreign::default()
+                    }),
+                    ..calm.clone()
+                },
+                0,
+                dispatch(0, 0),
+                Suspect,
+            ),
             ("short stall", stalled(19), 0, dispatch(0, 0), Valid),
             ("stall", stalled(20), 0, dispatch(0, 0), Suspect),
             ("SIGSTOP for 300 ms", stalled(300), 0, dispatch(300, 290 * MS), Suspect),
@@ -285,6 +340,7 @@ mod tests {
                 intended: 10_000,
                 never_or_late: 0,
                 dispatch: &dispatch,
+                latency_p50_ns: None,
                 latency_p99_ns: None,
                 failed_p99_ns,
                 peak_rate: 1.0,
@@ -299,6 +355,7 @@ mod tests {
             intended: 0,
             never_or_late: 0,
             dispatch: &Distribution::default(),
+            latency_p50_ns: None,
             latency_p99_ns: None,
             failed_p99_ns: None,
             peak_rate: 0.0,

@@ -150,6 +150,7 @@ impl Shape<'_> {
         run.summary.variants.push(VariantSummary {
             name: name.to_owned(),
             subject: "lab".to_owned(),
+            generator: live.then(|| "builtin".to_owned()),
             parameters: BTreeMap::from([("proxy.strategy".to_owned(), name.to_owned())]),
             rounds: self.rounds,
             counts,

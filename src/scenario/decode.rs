@@ -12,6 +12,7 @@ use policy::Registry;
 use record::expect::{Limit, Metric, Span};
 use workload::{Fault, KeyShape, LoadShape, Network, Pattern, Phase};
 
+use crate::artillery;
 use crate::faults::read_faults;
 use crate::keys::{BACKENDS_OF_BALANCERS, EXPECTATIONS, PHASES, SCENARIO};
 use crate::model::{BackendSpec, Engine, Generator, LoadSpec, ProxySpec, SubjectKind, ViewSpec};
@@ -73,7 +74,7 @@ pub(crate) fn decode(
     let count = backends.as_ref().map_or(0, |(_, backends)| backends.len());
     let proxy = r.table("proxy").and_then(|r| read_proxy(&r, registry, engine, count));
     let network = r.table_or_empty("network").and_then(|r| read_network(&r, engine));
-    let load = r.table("load").and_then(|r| read_load(&r));
+    let load = r.table("load").and_then(|r| read_load(&r, engine));
     let shape = load.as_ref().map(|load| &load.shape);
     let groups = backends.as_ref().map(|(groups, _)| groups.as_slice());
     let faults = read_faults(&r, groups, shape);
@@ -238,11 +239,10 @@ fn read_network(r: &Reader<'_>, engine: Option<Engine>) -> Option<Network> {
     Some(Network { delay })
 }
 
-fn read_load(r: &Reader<'_>) -> Option<LoadSpec> {
+fn read_load(r: &Reader<'_>, engine: Option<Engine>) -> Option<LoadSpec> {
     // The most connections when nothing else is said (DESIGN.md §6).
     const MAX_CONNECTIONS: u32 = 4096;
-    let later = is_not_yet(r, "generator", &["artillery"], "builtin");
-    let generator = if later { None } else { r.text("generator") };
+    let generator = r.text("generator");
     let arrivals = r.text("arrivals");
     let connections = r.whole_u32("connections");
     let max_connections = r.whole_u32("max_connections");
@@ -259,7 +259,10 @@ fn read_load(r: &Reader<'_>) -> Option<LoadSpec> {
             format!("max_connections = {max} is below connections = {connections}: raise it"),
         );
     }
-    generator?;
+    let generator = match generator?.as_str() {
+        "artillery" => Generator::Artillery,
+        _ => Generator::Builtin,
+    };
     let pattern = if arrivals? == "constant" { Pattern::Constant } else { Pattern::Poisson };
     let shape = LoadShape { warmup: warmup?, phases: phases?, pattern };
     if shape.length() > LONGEST {
@@ -267,8 +270,8 @@ fn read_load(r: &Reader<'_>) -> Option<LoadSpec> {
         return None;
     }
     let connections = connections?;
-    Some(LoadSpec {
-        generator: Generator::Builtin,
+    let load = LoadSpec {
+        generator,
         shape,
         connections,
         max_connections: max_connections.unwrap_or(MAX_CONNECTIONS.max(connections)),
@@ -276,7 +279,12 @@ fn read_load(r: &Reader<'_>) -> Option<LoadSpec> {
         method: method?,
         path: path?,
         keys: keys?,
-    })
+    };
+    // Nobody sends anything in the simulator, whoever would.
+    if load.generator == Generator::Artillery && engine == Some(Engine::Live) {
+        artillery::check(r, &load);
+    }
+    Some(load)
 }
 
 fn read_keys(r: &Reader<'_>) -> Option<Option<KeyShape>> {

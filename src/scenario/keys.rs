@@ -235,9 +235,11 @@ static LOAD: Schema = Schema {
     groups: &[&[
         Key {
             name: "generator",
-            kind: Kind::Word(&["builtin"]),
+            kind: Kind::Word(&["builtin", "artillery"]),
             presence: Presence::Default("builtin"),
-            summary: "Who sends the requests.",
+            summary: "Who sends the requests, live: the lab's own generator, or Artillery, which \
+                      plays even gaps whatever `arrivals` says, whole requests, at most some \
+                      hundred a second and core; `--load` wins.",
         },
         Key {
             name: "arrivals",

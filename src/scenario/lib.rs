@@ -3,6 +3,7 @@
 //! [`parse`] turns text (with overrides) into a [`Scenario`] or into all its errors; a scenario
 //! resolves into [`Trial`]s, one per variant and round. It must not know engines.
 
+pub mod artillery;
 mod decode;
 mod expectations;
 mod faults;

@@ -30,8 +30,18 @@ impl Engine {
 pub enum Generator {
     /// The lab's own.
     Builtin,
-    /// Artillery (a later issue: `parse` refuses it for now).
+    /// Artillery, a program that is not ours.
     Artillery,
+}
+
+impl Generator {
+    /// The word that stands in scenarios and records.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Artillery => "artillery",
+        }
+    }
 }
 
 /// What stands between load and backends.
@@ -222,6 +232,7 @@ impl Trial {
             variant: name.clone(),
             parameters: parameters.clone(),
             subject: proxy.kind.word().to_string(),
+            generator: None,
             round: self.round,
             warmup: load.shape.warmup,
             phases: phases.collect(),
@@ -230,6 +241,12 @@ impl Trial {
             spans: self.spans.clone(),
             keep_requests: self.keep_requests,
         }
+    }
+
+    /// The same for an engine that really sends requests.
+    pub fn live_plan(&self) -> record::Plan {
+        let generator = self.variant.load.generator.word().to_owned();
+        record::Plan { generator: Some(generator), ..self.plan() }
     }
 
     /// The faults as changes, from the beginning of the warm-up.

@@ -3,11 +3,11 @@
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
+use live::load::artillery::install::{self, InstallError};
 use rustix::process::{Resource, getrlimit};
 
 use crate::cli::DoctorArgs;
@@ -173,13 +173,26 @@ fn reports() -> Finding {
     }
 }
 
+/// Only `--load artillery` needs it.
 fn artillery() -> Finding {
-    let version = |program: &str| {
-        let output = Command::new(program).arg("--version").output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let (node, version) = match install::node() {
+        Ok(found) => found,
+        Err(error) => return Limited(error.to_string()),
     };
-    match (version("node"), version("npm")) {
-        (Some(node), Some(npm)) => Fine(format!("Node {node} and npm {npm} are there for it")),
-        _ => Limited("Node and npm are missing; the built-in generator needs neither".into()),
+    let folder = match install::folder() {
+        Ok(folder) => folder,
+        Err(error) => return Limited(error.to_string()),
+    };
+    let words = format!("{} ({version})", node.display());
+    let artillery = install::version();
+    match (install::find(&folder), install::on_path("npm")) {
+        (Some(_), _) => {
+            Fine(format!("{artillery} is installed in {}, for {words}", folder.display()))
+        }
+        (None, Some(npm)) => Fine(format!(
+            "{words} and {} are there; `--load artillery` installs {artillery} when it is first used",
+            npm.display()
+        )),
+        (None, None) => Limited(InstallError::Missing { program: "npm" }.to_string()),
     }
 }

@@ -7,6 +7,8 @@ pub(crate) mod child;
 pub(crate) mod completions;
 pub(crate) mod conclude;
 pub(crate) mod doctor;
+pub(crate) mod hire;
+pub(crate) mod keep;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod memory;

@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use base::Stop;
+use live::load::artillery::install::Installed;
 use record::{Recorder, RunWriter, TrialRecord};
 use scenario::Trial;
 
@@ -14,19 +15,28 @@ use crate::commands::memory::Room;
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 
-/// One trial after the other, on real processes.
+/// The `lab` that is started again as children.
+pub(crate) fn own_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::environment(format!("lab cannot find its own program: {error}")))
+}
+
+/// One trial after the other, on real processes; `artillery` for those that it loads.
 pub(crate) fn live(
     trials: &[(usize, Trial)],
+    artillery: Option<&Installed>,
     writer: &mut RunWriter,
     display: &Display,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    let exe = std::env::current_exe().map_err(|error| {
-        Failure::environment(format!("lab cannot find its own program: {error}"))
-    })?;
+    let exe = own_program()?;
     for &(number, ref trial) in trials {
-        let options = live::Options { exe: exe.clone(), logs: logs(writer, number, trial) };
-        let mut recorder = Recorder::new(trial.plan());
+        let options = live::Options {
+            exe: exe.clone(),
+            logs: logs(writer, number, trial),
+            artillery: artillery.cloned(),
+        };
+        let mut recorder = Recorder::new(trial.live_plan());
         display.begin(number, trial, recorder.progress());
         let played = live::play(trial, &mut recorder, stop, &options);
         writer.trial(recorder.finish()).map_err(Failure::unwritten)?;

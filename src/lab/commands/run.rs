@@ -12,7 +12,7 @@ use crate::about;
 use crate::cli::{EngineArg, RunArgs, Shown};
 use crate::commands::conclude::{conclude, judge, why};
 use crate::commands::memory::{self, Room};
-use crate::commands::{both, load, overrides, play};
+use crate::commands::{both, hire, load, overrides, play};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 use crate::say::tell;
@@ -131,10 +131,14 @@ fn run_one(
     let trials = numbered(scenario);
     // Before anything is created.
     let room = room(args, scenario, &trials)?;
+    let artillery = hire::artillery(scenario, &trials, args.pace.quiet, stop)?;
+    if let Some(reason) = stop.reason() {
+        return Ok(Exit::Interrupted(reason));
+    }
     let mut writer = RunWriter::create(folder).map_err(Failure::unwritten)?;
     let display = Display::start(scenario, &trials, args.pace.quiet);
     let played = match room {
-        None => play::live(&trials, &mut writer, &display, stop),
+        None => play::live(&trials, artillery.as_ref(), &mut writer, &display, stop),
         Some(room) => {
             let mut keep = |_, record| writer.trial(record).map_err(Failure::unwritten);
             play::simulated(&trials, room, &mut keep, &display, stop)
@@ -175,6 +179,7 @@ fn about(args: &RunArgs, scenario: &Scenario) -> About {
         notes: scenario.overloads(),
         scenario_text: scenario.text.clone(),
         engine: scenario.engine.word().to_owned(),
+        generator: hire::generators(scenario),
         seed: scenario.seed,
         overrides: overrides::as_given(&args.changes),
         ..about::here()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base::Time;
 use base::time::nanos;
 use hdrhistogram::Histogram;
+use record::Foreign;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::fleet::Openings;
@@ -17,7 +18,7 @@ const LATE: Duration = Duration::from_millis(1);
 
 /// How the generator did. All but `connections_opened` and `shortages` concern the measured part,
 /// from the end of the warm-up to the end of the phases.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoadReport {
     /// Requests that were taken up or, with a connection free, sent more than 1 ms after their
     /// intended time.
@@ -38,6 +39,8 @@ pub struct LoadReport {
     pub cpu: Duration,
     /// Descriptors or ports that ran out, in words.
     pub shortages: Vec<String>,
+    /// What is known of a generator that is not ours.
+    pub foreign: Option<Foreign>,
 }
 
 /// Gathers a [`LoadReport`].
@@ -115,6 +118,7 @@ impl Account {
             connections_opened: openings.opened,
             cpu,
             shortages,
+            foreign: None,
         }
     }
 }

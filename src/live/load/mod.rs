@@ -10,6 +10,7 @@
 //! generator says of itself). [`closed_loop`] and [`mod@bench`] measure the generator itself.
 
 mod account;
+pub mod artillery;
 pub mod bench;
 mod chunked;
 pub mod closed_loop;

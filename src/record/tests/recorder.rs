@@ -27,6 +27,7 @@ fn plan() -> Plan {
         variant: "default".to_owned(),
         parameters: Vec::new(),
         subject: "lab".to_owned(),
+        generator: None,
         round: 1,
         warmup: Duration::from_nanos(WARMUP),
         phases: vec![PhaseSpan { name: "steady".to_owned(), span: whole, rate: (100.0, 100.0) }],

@@ -19,6 +19,7 @@ fn a_recorder_hears_it_all() {
         variant: "default".into(),
         parameters: Vec::new(),
         subject: "direct".into(),
+        generator: None,
         round: 1,
         warmup: Duration::ZERO,
         phases: vec![PhaseSpan { name: "only".into(), span, rate: (500.0, 500.0) }],

@@ -26,6 +26,7 @@ pub fn plan(variant: &str, round: u32) -> Plan {
         variant: variant.to_owned(),
         parameters: vec![("proxy.strategy".to_owned(), variant.to_owned())],
         subject: "lab".to_owned(),
+        generator: None,
         round,
         warmup: WARMUP,
         phases: vec![
@@ -119,6 +120,7 @@ pub fn about(engine: &str) -> About {
         notes: Vec::new(),
         scenario_text: "name = \"failover\"\n".to_owned(),
         engine: engine.to_owned(),
+        generator: String::new(),
         seed: 1,
         overrides: vec!["seed=1".to_owned()],
         command_line: vec!["lab".to_owned(), "run".to_owned()],

@@ -31,7 +31,7 @@ fn one_wrong_value_gets_one_message() {
         count += 1;
     }
     assert!(complaints.is_empty(), "{complaints}");
-    assert_eq!(count, 86, "cases were lost, or added");
+    assert_eq!(count, 87, "cases were lost, or added");
 }
 
 #[test]
@@ -128,13 +128,13 @@ fn errors_of_options_name_the_option() {
     let mut overrides = set(&[]);
     overrides.engine = Some("dead".into());
     overrides.proxy = Some("envoy".into());
-    overrides.load = Some("artillery".into());
+    overrides.load = Some("wrk".into());
     overrides.rounds = Some(0);
     assert_eq!(
         messages(parse_with(SHORT, &overrides)),
         [
             "--engine dead: unknown engine \"dead\"; one of live, sim",
-            "--load artillery: generator \"artillery\" is not available yet; this version knows builtin",
+            "--load wrk: unknown generator \"wrk\"; one of builtin, artillery",
             "--proxy envoy: kind \"envoy\" is not available yet; this version knows lab and direct",
             "--rounds 0: rounds must be a whole number from 1 to 10000, not 0",
         ]
