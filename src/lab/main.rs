@@ -4,6 +4,7 @@
 mod about;
 mod cli;
 mod commands;
+mod descriptors;
 mod exit;
 mod host;
 mod progress;
@@ -20,6 +21,7 @@ use cli::{Cli, Command};
 use exit::Failure;
 
 fn main() -> ExitCode {
+    descriptors::make_room();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Run(args) => commands::run::run(&args),
