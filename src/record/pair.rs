@@ -125,6 +125,11 @@ impl PairFolder {
             if Manifest::is_in(&run) {
                 remove_old_run(&run)?;
                 remove_file(&run.join(manifest::FILE))?;
+                // With somebody's files in it it stays, and stays a run's: the next one goes there.
+                let _ = fs::remove_dir(run.join("charts"));
+                if fs::remove_dir(&run).is_err() {
+                    Manifest::begun().write(&run)?;
+                }
             }
         }
         Ok(())

@@ -4,7 +4,7 @@
 mod support;
 
 use record::Comparison;
-use support::{Bench, files, read, summary};
+use support::{Bench, alive, children, files, read, summary, until};
 
 const SHORT: &str = r#"
 name = "short"
@@ -97,4 +97,49 @@ fn what_only_one_engine_can_play_is_refused_before_anything_is_made() {
     let done = run(&[]);
     assert_eq!(done.code, Some(4), "{done:?}");
     assert_eq!(files(&bench.path("out")).len(), 1);
+}
+
+#[test]
+fn an_interrupted_live_run_is_kept_and_there_is_no_half_of_a_pair() {
+    let bench = Bench::new();
+    let lengths = "\"load.phases.steady.duration\" = [\"500ms\", \"60s\"]";
+    let kinds = "\"proxy.kind\" = [\"direct\", \"lab\"]";
+    bench.file("long.toml", &SHORT.replace(kinds, lengths));
+    let running = bench.spawn(&["run", "long.toml", "--engine", "both", "--out", "out", "-q"]);
+    // The first trial is kept, and the second, which takes a minute, has begun.
+    let rows = bench.path("out/live/timeline.csv");
+    until("the first trial", || {
+        std::fs::read_to_string(&rows).is_ok_and(|text| text.lines().count() > 1).then_some(())
+    });
+    let started = until("the children of the second", || {
+        let found = children(running.pid());
+        found.iter().any(|(_, line)| line.contains(" backends ")).then_some(found)
+    });
+    running.signal("INT");
+    let done = running.wait();
+    assert_eq!(done.code, Some(130), "{done:?}");
+    assert!(
+        done.stderr.contains("out: there is no comparison; what was played is kept"),
+        "{done:?}"
+    );
+    until("the children to go", || started.iter().all(|(pid, _)| !alive(*pid)).then_some(()));
+    let live = summary(&bench.path("out/live"));
+    assert_eq!(
+        (live.verdict.as_str(), live.reasons[0].as_str()),
+        ("interrupted", "stopped by SIGINT")
+    );
+    assert!(live.variants[0].counts.ok > 0, "{:?}", live.variants);
+    assert!(bench.path("out/live/report.html").exists());
+    // Nothing was simulated, compared or sealed.
+    let names: Vec<String> = files(&bench.path("out")).into_iter().map(|(name, _)| name).collect();
+    let others: Vec<&String> = names.iter().filter(|name| !name.starts_with("live/")).collect();
+    assert_eq!(others, ["manifest.json"], "{names:?}");
+    assert!(read(&bench.path("out/manifest.json")).contains("\"complete\": false"));
+    assert!(!names.iter().any(|name| name.ends_with(".tmp")), "{names:?}");
+    // It says so when it is asked for, and another run may take its place.
+    let done = bench.run(&["report", "out"]);
+    assert_eq!(done.code, Some(3), "{done:?}");
+    bench.file("long.toml", SHORT);
+    let done = bench.run(&["run", "long.toml", "--engine", "both", "--out", "out", "-q"]);
+    assert!(matches!(done.code, Some(0 | 13)), "{done:?}");
 }
