@@ -22,6 +22,7 @@ pub(crate) fn here() -> About {
         git_revision: option_env!("LAB_REVISION").map(str::to_owned),
         started: Stamp::now().rfc3339(),
         parts: Vec::new(),
+        calibration: None,
     }
 }
 

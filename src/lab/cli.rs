@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Hold the simulator against what queueing theory knows
     Verify(VerifyArgs),
+    /// Measure what this machine takes beyond the service times, for simulations
+    Calibrate(CalibrateArgs),
     /// Draw the report of a run folder again
     Report(ReportArgs),
     /// What there is to use, or what has been run
@@ -57,7 +59,7 @@ pub(crate) enum Command {
 #[command(after_help = "Examples:\n  \
     lab run scenarios/failover.toml\n  \
     lab run scenarios/strategies.toml --engine sim --seed 7\n  \
-    lab run scenarios/failover.toml --engine both\n  \
+    lab run scenarios/failover.toml --engine both --rounds 3\n  \
     lab run scenarios/failover.toml --set proxy.retry.attempts=1 --out reports/no-retry\n  \
     lab run scenarios/baseline.toml --vary proxy.strategy=round_robin,p2c --rounds 5")]
 pub(crate) struct RunArgs {
@@ -68,6 +70,10 @@ pub(crate) struct RunArgs {
     pub(crate) changes: Changes,
     #[command(flatten)]
     pub(crate) pace: Pace,
+    /// Simulate with what `lab calibrate` has measured, from this file [default: with --engine both the
+    /// stored one if it is of this machine, else nothing]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: Option<PathBuf>,
     /// The run folder, exactly; with several files one subfolder each [default: reports/NAME/TIME]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -225,6 +231,38 @@ pub(crate) struct VerifyArgs {
     /// No progress, only results and errors
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    lab calibrate\n  \
+    lab run scenarios/failover.toml --engine both --rounds 3\n  \
+    lab run scenarios/failover.toml --engine sim --calibration ~/.local/share/lab/calibration.json\n\n\
+    Requests of a constant service time go to fake backends: directly, through the proxy, and through\n\
+    the proxy over connections that it must open first. What they take beyond the service time is kept\n\
+    as tables of quantiles. A simulation draws from them for each attempt, and its manifest holds them;\n\
+    without --engine both or --calibration no simulation adds anything. A file of another machine,\n\
+    kernel or build of lab is refused: measure again.")]
+pub(crate) struct CalibrateArgs {
+    /// The file [default: $XDG_DATA_HOME/lab/calibration.json, or below ~/.local/share]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How often each way is measured, in turns; some 10 s each
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// No progress, only results and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// How long a way is measured each time, for tests
+    #[arg(long, hide = true, value_name = "S", default_value_t = 2.0, value_parser = some_seconds)]
+    pub(crate) seconds: f64,
+}
+
+/// As long as a backend for each request can be had.
+fn some_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=10.0).contains(seconds));
+    seconds.ok_or_else(|| "write a number from 0.1 to 10".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Merge(args) => commands::merge::merge(&args),
         Command::Validate(args) => commands::validate::validate(&args),
         Command::Verify(args) => commands::verify::verify(&args),
+        Command::Calibrate(args) => commands::calibrate::calibrate(&args),
         Command::Report(args) => commands::report::report(&args),
         Command::List(args) => commands::list::list(&args),
         Command::Proxy(args) => commands::proxy::proxy(&args),

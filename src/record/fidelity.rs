@@ -7,6 +7,7 @@ mod ranking;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calibration;
 use crate::histograms;
 use crate::run::{LoadError, Run};
 use crate::summary::{Counts, VariantSummary};
@@ -37,6 +38,9 @@ pub struct Comparison {
     pub live: String,
     /// The verdict of the simulation.
     pub sim: String,
+    /// What it added to the service times, in a sentence.
+    #[serde(default)]
+    pub overhead: String,
     /// One entry for each variant that both have.
     pub variants: Vec<VariantComparison>,
     /// Whether both order the variants alike.
@@ -114,6 +118,8 @@ pub fn compare(live: &Run, sim: &Run) -> Result<Comparison, LoadError> {
         reasons,
         live: live.summary.verdict.clone(),
         sim: sim.summary.verdict.clone(),
+        overhead: calibration::added(&sim.manifest)
+            .unwrap_or_else(|| "proxy, connections and timers take no time".to_owned()),
         variants,
         ranking,
     })

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::calibration::Calibration;
 use crate::expect::Expectation;
 use crate::hlog;
 use crate::manifest::{Manifest, SCHEMA};
@@ -55,6 +56,8 @@ pub struct About {
     pub started: String,
     /// The parts that it was merged from, if it was.
     pub parts: Vec<PartEntry>,
+    /// What a simulation added to the service times; `None`: nothing.
+    pub calibration: Option<Calibration>,
 }
 
 /// Writes the records of a run: `create`, `trial` for each, `finish`; then the report is drawn,

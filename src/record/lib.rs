@@ -5,6 +5,7 @@
 //! they are, for a run whose trials are played on several machines. It must not know engines,
 //! scenarios' text or charts.
 
+pub mod calibration;
 mod distribution;
 pub mod event;
 pub mod expect;
@@ -36,6 +37,7 @@ pub mod verdict;
 mod window;
 mod wire;
 
+pub use calibration::{Calibration, Overhead};
 pub use distribution::Distribution;
 pub use event::EventRow;
 pub use expect::{Expectation, Limit, Metric, Span};

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::calibration::Calibration;
 use crate::folder::About;
 use crate::parts::PartEntry;
 use crate::table::{TEMPORARY, at, replace};
@@ -63,6 +64,9 @@ pub struct Manifest {
     /// The parts that it was merged from, by shard; none when one program played it all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartEntry>,
+    /// What the simulation added to the service times; none when it added nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Every other file of the folder, by path.
     #[serde(default)]
     pub files: Vec<FileEntry>,
@@ -110,6 +114,7 @@ impl Manifest {
             git_revision: about.git_revision.clone(),
             host: about.host.iter().cloned().collect(),
             parts: about.parts.clone(),
+            calibration: about.calibration.clone(),
             files,
             scenario_text: about.scenario_text.clone(),
         })

@@ -1,5 +1,6 @@
 //! The loop: pop an event, call whom it concerns, push what follows. It must not decide.
 
+mod late;
 mod requests;
 mod upkeep;
 
@@ -8,13 +9,14 @@ use std::time::Duration;
 
 use base::{FailureKind, Key, Rng, Sent, Slab, Stop, Time};
 use policy::{Load, Output, Probe};
-use record::Recorder;
+use record::{Overhead, Recorder};
 use scenario::Trial;
 use workload::{Arrival, FaultPlan, WorkId};
 
 use crate::agenda::{Agenda, Lane, MAX_EVENTS, Wake};
 use crate::client::Client;
 use crate::connections::Kept;
+use crate::overhead::Late;
 use crate::server::{Connection, Server};
 use crate::subject::{Order, Step, Subject};
 
@@ -60,27 +62,45 @@ pub enum Error {
     },
 }
 
+/// What an engine in virtual time needs to know of its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// So many events may be to come: there is memory for them, [`PENDING_BYTES`] each.
+    pub pending: usize,
+    /// What a machine takes beyond the service times; without it they are all that takes time.
+    pub overhead: Option<&'a Overhead>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { pending: MAX_PENDING, overhead: None }
+    }
+}
+
 /// Plays a trial to its end, or until `stop` is raised, into `recorder`. The same trial gives the
 /// same record.
 ///
 /// # Errors
 /// When the load is so far beyond the backends that memory would run out.
 pub fn play(trial: &Trial, recorder: &mut Recorder, stop: &Stop) -> Result<(), Error> {
-    play_within(trial, recorder, stop, MAX_PENDING)
+    play_with(trial, recorder, stop, Options::default())
 }
 
-/// The same where there is memory for `most` events to come: [`PENDING_BYTES`] each.
+/// The same in these surroundings.
 ///
 /// # Errors
 /// As [`play`].
-pub fn play_within(
+pub fn play_with(
     trial: &Trial,
     recorder: &mut Recorder,
     stop: &Stop,
-    most: usize,
+    options: Options<'_>,
 ) -> Result<(), Error> {
     let mut engine = Engine::new(trial, recorder);
-    engine.most = most;
+    engine.most = options.pending;
+    let late =
+        |overhead| Late::new(overhead, trial.variant.proxy.kind, &Rng::from_seed(trial.seed));
+    engine.late = options.overhead.map(late);
     engine.begin();
     engine.run(stop)
 }
@@ -145,6 +165,8 @@ enum Event {
     Fault(u32),
     /// A window ends, or before the first the warm-up.
     Boundary(u32),
+    /// An attempt has taken its time on the way there.
+    SetOut(Key),
     // On the network, towards a backend:
     Knock(Key),
     /// The first of the parcels arrives: they all take equally long.
@@ -179,6 +201,8 @@ struct Engine<'a> {
     most: usize,
     /// One way.
     delay: Duration,
+    /// What attempts take beside their service.
+    late: Option<Late<'a>>,
     client: Client,
     subject: Subject,
     servers: Vec<Server>,
@@ -211,6 +235,7 @@ impl<'a> Engine<'a> {
             agenda: Agenda::new(),
             now: Time::ZERO,
             delay: variant.network.delay,
+            late: None,
             client: Client::new(&variant.load, &variant.proxy.settings, &rng),
             subject: Subject::new(&variant.proxy, &variant.backends, &rng),
             servers: Server::all(variant.backends.iter().map(|backend| &backend.model)),
@@ -320,6 +345,7 @@ impl<'a> Engine<'a> {
             Event::Balancer(balancer) => self.subject.timeout(self.now, balancer),
             Event::Fault(index) => self.fault(index as usize),
             Event::Boundary(index) => self.boundary(index),
+            Event::SetOut(leg) => self.set_out(leg),
             Event::Knock(leg) => self.knock(leg),
             Event::Refused(leg) => self.fail(leg, FailureKind::Connect, Sent::Nothing),
             Event::Accepted(leg, connection) => self.transmit(leg, connection),

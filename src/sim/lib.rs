@@ -8,6 +8,9 @@
 //! time on the wire, a probe meets the health of the moment in which it is read, and the first
 //! probes are answered at time 0, before the first request: a balancer that has no time before
 //! time 0 would else reject what arrives first.
+//!
+//! Proxy, sockets and timers take no time, unless somebody says what they take on a machine
+//! ([`Options::overhead`]): then each attempt takes it, and probes take none all the same.
 
 mod agenda;
 mod balancers;
@@ -15,10 +18,11 @@ mod board;
 mod client;
 mod connections;
 mod engine;
+mod overhead;
 mod patience;
 mod server;
 mod subject;
 mod views;
 mod wakes;
 
-pub use engine::{Error, MAX_PENDING, PENDING_BYTES, play, play_within};
+pub use engine::{Error, MAX_PENDING, Options, PENDING_BYTES, play, play_with};

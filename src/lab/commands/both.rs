@@ -93,6 +93,7 @@ fn render(comparison: &Comparison) -> String {
     for reason in &comparison.reasons {
         let _ = writeln!(text, "  {reason}");
     }
+    let _ = writeln!(text, "In the simulation {}.", comparison.overhead);
     text
 }
 

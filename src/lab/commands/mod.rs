@@ -3,6 +3,8 @@
 pub(crate) mod backends;
 pub(crate) mod bench_load;
 pub(crate) mod both;
+pub(crate) mod calibrate;
+pub(crate) mod calibration;
 pub(crate) mod child;
 pub(crate) mod completions;
 pub(crate) mod conclude;

@@ -2,13 +2,13 @@
 //! It must not judge them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use base::Stop;
 use live::load::artillery::install::Installed;
-use record::{Recorder, RunWriter, TrialRecord};
+use record::{Overhead, Recorder, TrialRecord};
 use scenario::Trial;
 
 use crate::commands::memory::Room;
@@ -21,11 +21,13 @@ pub(crate) fn own_program() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::environment(format!("lab cannot find its own program: {error}")))
 }
 
-/// One trial after the other, on real processes; `artillery` for those that it loads.
+/// One trial after the other, on real processes; what they print goes to folders in `logs`;
+/// `artillery` for those that it loads.
 pub(crate) fn live(
     trials: &[(usize, Trial)],
     artillery: Option<&Installed>,
-    writer: &mut RunWriter,
+    logs: &Path,
+    keep: &mut Keep<'_>,
     display: &Display,
     stop: &Stop,
 ) -> Result<(), Failure> {
@@ -33,13 +35,13 @@ pub(crate) fn live(
     for &(number, ref trial) in trials {
         let options = live::Options {
             exe: exe.clone(),
-            logs: logs(writer, number, trial),
+            logs: logs.join(folder(number, trial)),
             artillery: artillery.cloned(),
         };
         let mut recorder = Recorder::new(trial.live_plan());
         display.begin(number, trial, recorder.progress());
         let played = live::play(trial, &mut recorder, stop, &options);
-        writer.trial(recorder.finish()).map_err(Failure::unwritten)?;
+        keep(number, recorder.finish())?;
         display.end(number);
         played.map_err(|error| {
             let exit = if error.is_environment() { Exit::Environment } else { Exit::Internal };
@@ -52,7 +54,8 @@ pub(crate) fn live(
     Ok(())
 }
 
-fn logs(writer: &RunWriter, number: usize, trial: &Trial) -> PathBuf {
+/// What a trial's folder is called.
+fn folder(number: usize, trial: &Trial) -> String {
     let name: String = trial
         .variant
         .name
@@ -60,7 +63,7 @@ fn logs(writer: &RunWriter, number: usize, trial: &Trial) -> PathBuf {
         .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
         .take(40)
         .collect();
-    writer.folder().join("logs").join(format!("{:02}-{name}-round-{}", number + 1, trial.round))
+    format!("{:02}-{name}-round-{}", number + 1, trial.round)
 }
 
 /// Does something with a trial's record; the number is the trial's.
@@ -71,6 +74,7 @@ pub(crate) type Keep<'a> = dyn FnMut(usize, TrialRecord) -> Result<(), Failure> 
 pub(crate) fn simulated(
     trials: &[(usize, Trial)],
     room: Room,
+    overhead: Option<&Overhead>,
     keep: &mut Keep<'_>,
     display: &Display,
     stop: &Stop,
@@ -91,7 +95,8 @@ pub(crate) fn simulated(
                     let (number, trial) = &trials[place];
                     let mut recorder = Recorder::new(trial.plan());
                     display.begin(*number, trial, recorder.progress());
-                    let played = sim::play_within(trial, &mut recorder, stop, room.pending);
+                    let options = sim::Options { pending: room.pending, overhead };
+                    let played = sim::play_with(trial, &mut recorder, stop, options);
                     display.end(*number);
                     if done.send((place, played.map(|()| recorder.finish()))).is_err() {
                         break;

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use base::Stop;
-use record::{About, PairFolder, RunWriter};
+use record::{About, Calibration, PairFolder, RunWriter};
 use scenario::{Engine, Overrides, Scenario, Trial};
 
 use crate::about;
 use crate::cli::{EngineArg, RunArgs, Shown};
 use crate::commands::conclude::{conclude, judge, why};
 use crate::commands::memory::{self, Room};
-use crate::commands::{both, hire, load, overrides, play};
+use crate::commands::{both, calibration, hire, load, overrides, play};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 use crate::say::tell;
@@ -33,12 +33,19 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         }
     }
     let folders = folders(args, &scenarios)?;
+    let both = !also_simulated.is_empty();
+    let simulates = both || scenarios.iter().any(|scenario| scenario.engine == Engine::Sim);
+    let calibration = calibration::of_run(args.calibration.as_deref(), both, simulates)?;
+    let calibration = calibration.as_ref();
+    if let Some(added) = calibration {
+        tell!("In the simulation {}.", added.sentence());
+    }
     let stop = signals::install()?;
     let mut worst = Exit::Good;
     for (index, (scenario, folder)) in scenarios.iter().zip(folders).enumerate() {
         let exit = match also_simulated.get(index) {
-            Some(sim) => run_both(args, scenario, sim, &folder, &stop),
-            None => run_one(args, scenario, &folder, &stop, Some(&args.shown)),
+            Some(sim) => run_both(args, scenario, sim, &folder, calibration, &stop),
+            None => run_one(args, scenario, &folder, calibration, &stop, Some(&args.shown)),
         };
         let exit = exit.unwrap_or_else(Failure::report);
         worst = worst.worst(exit);
@@ -98,6 +105,7 @@ fn run_both(
     live: &Scenario,
     sim: &Scenario,
     folder: &Path,
+    calibration: Option<&Calibration>,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let about = About { engine: "both".to_owned(), ..about(args, live) };
@@ -107,7 +115,8 @@ fn run_both(
     let shown = (!args.shown.json).then_some(&Shown { json: false, open: false });
     let mut worst = Exit::Good;
     for (scenario, folder) in [(live, pair.live()), (sim, pair.sim())] {
-        let exit = run_one(args, scenario, &folder, stop, shown).unwrap_or_else(Failure::report);
+        let exit = run_one(args, scenario, &folder, calibration, stop, shown)
+            .unwrap_or_else(Failure::report);
         worst = worst.worst(exit);
         // A run that did not come to its end leaves nothing to compare with.
         let ended = matches!(exit, Exit::Good | Exit::ExpectationFailed | Exit::MeasurementInvalid);
@@ -124,10 +133,13 @@ fn run_one(
     args: &RunArgs,
     scenario: &Scenario,
     folder: &Path,
+    calibration: Option<&Calibration>,
     stop: &Stop,
     shown: Option<&Shown>,
 ) -> Result<Exit, Failure> {
-    let about = about(args, scenario);
+    let calibration = calibration.filter(|_| scenario.engine == Engine::Sim);
+    let overhead = calibration.map(Calibration::overhead).transpose().map_err(Failure::invalid)?;
+    let about = About { calibration: calibration.cloned(), ..about(args, scenario) };
     let trials = numbered(scenario);
     // Before anything is created.
     let room = room(args, scenario, &trials)?;
@@ -137,12 +149,11 @@ fn run_one(
     }
     let mut writer = RunWriter::create(folder).map_err(Failure::unwritten)?;
     let display = Display::start(scenario, &trials, args.pace.quiet);
+    let logs = folder.join("logs");
+    let mut keep = |_, record| writer.trial(record).map_err(Failure::unwritten);
     let played = match room {
-        None => play::live(&trials, artillery.as_ref(), &mut writer, &display, stop),
-        Some(room) => {
-            let mut keep = |_, record| writer.trial(record).map_err(Failure::unwritten);
-            play::simulated(&trials, room, &mut keep, &display, stop)
-        }
+        None => play::live(&trials, artillery.as_ref(), &logs, &mut keep, &display, stop),
+        Some(room) => play::simulated(&trials, room, overhead.as_ref(), &mut keep, &display, stop),
     };
     display.finish();
     // What was measured before a failure is kept, judged and drawn like any other run; why it

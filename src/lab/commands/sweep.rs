@@ -39,7 +39,7 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<Exit, Failure> {
     let display = Display::start(&scenario, &trials, args.pace.quiet);
     let mut keep =
         |number, record| writer.trial(number as u64, &record).map_err(Failure::unwritten);
-    let played = play::simulated(&trials, room, &mut keep, &display, &stop);
+    let played = play::simulated(&trials, room, None, &mut keep, &display, &stop);
     display.finish();
     played?;
     if let Some(signal) = stop.reason() {

@@ -39,6 +39,9 @@ fn both_engines_leave_their_runs_and_a_comparison_that_can_be_drawn_again() {
     // A busy machine may make the measurement invalid; the files are the same.
     assert!(matches!(done.code, Some(0 | 13)), "{done:?}");
     assert!(done.stdout.contains("Simulation: "), "{}", done.stdout);
+    // This machine was never calibrated, as far as the test knows.
+    assert!(done.stderr.contains("Simulated without the overhead of this machine: "), "{done:?}");
+    assert!(done.stdout.contains("In the simulation proxy, connections and timers take no time."));
     for (folder, engine) in [("out/live", "live"), ("out/sim", "sim")] {
         let summary = summary(&bench.path(folder));
         assert_eq!((summary.engine.as_str(), summary.variants.len()), (engine, 2));

@@ -47,7 +47,7 @@ fn verdict(comparison: &Comparison) -> Markup {
             p.facts {
                 "Both have the same scenario text, changes and seed (" (comparison.seed)
                 "), so the same requests arrive and are equally long. Measurement: "
-                (comparison.live) ". Proxy, network and timers take no time in the simulation."
+                (comparison.live) ". In the simulation " (comparison.overhead) "."
             }
         }
     }

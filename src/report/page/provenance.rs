@@ -2,7 +2,7 @@
 //! a simulated run's page tells no host, path or time, or two equal runs would differ in bytes.
 
 use maud::{Markup, html};
-use record::Run;
+use record::{Run, calibration};
 use serde_json::Value;
 
 /// A scenario longer than this is a file to open, not to read here.
@@ -18,6 +18,7 @@ pub(super) fn provenance(run: &Run) -> Markup {
         }
     };
     add("versions", pairs(&manifest["versions"]));
+    add("added", calibration::added(manifest).unwrap_or_default());
     if live {
         add("source revision", plain(&manifest["git_revision"]));
         add("host", pairs(&manifest["host"]));
@@ -60,6 +61,9 @@ fn again(run: &Run) -> String {
         command.extend(["--engine".to_owned(), summary.engine.clone()]);
         command.extend(["--seed".to_owned(), summary.seed.to_string()]);
         command.extend(words(&run.manifest["overrides"]));
+        if calibration::added(&run.manifest).is_some() {
+            command.extend(["--calibration", "calibration.json"].map(str::to_owned));
+        }
         command
     } else {
         given

@@ -75,6 +75,9 @@ impl Engine<'_> {
         if answer_by < Time::MAX {
             self.agenda.push_to(Lane::Attempt, answer_by, Event::AnswerBy(leg));
         }
+        if self.late.is_some() {
+            return self.send_late(leg, connect_by);
+        }
         if self.kept.take(order.backend, order.balancer) {
             self.legs.get_mut(leg).expect("just inserted").reused = true;
             self.transmit(leg, self.servers[order.backend as usize].connection());
@@ -182,10 +185,14 @@ impl Engine<'_> {
     pub(super) fn settle_server(&mut self, backend: u32) {
         while let Some(answer) = self.servers[backend as usize].poll_answer(self.now) {
             let leg = Key::unpack(answer.work.0);
-            self.travel(match answer.status {
+            let event = match answer.status {
                 Some(status) => Event::Answer(leg, status),
                 None => Event::Reset(leg),
-            });
+            };
+            match self.late {
+                None => self.travel(event),
+                Some(_) => self.return_late(leg, event),
+            }
         }
         if let Some(at) = self.servers[backend as usize].arm() {
             self.agenda.push_wake(at, Wake(backend));

@@ -129,6 +129,7 @@ pub fn about(engine: &str) -> About {
         git_revision: None,
         started: "2026-01-02T03:04:05Z".to_owned(),
         parts: Vec::new(),
+        calibration: None,
     }
 }
 

@@ -1,0 +1,273 @@
+//! What a machine takes beyond the service times, as `lab calibrate` has measured it: a file. It must
+//! not measure, nor know what becomes of its tables.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use base::Quantiles;
+use serde::{Deserialize, Serialize};
+
+use crate::run::LoadError;
+use crate::table::{at, replace};
+
+/// What tells such a file from any other JSON.
+const KIND: &str = "lab calibration";
+/// The version of its shape.
+const SCHEMA: u32 = 1;
+/// Far above what three tables need; keeps a wrong path (a log, a device) from filling the memory.
+const MAX_BYTES: u64 = 1 << 20;
+/// No request takes so long beyond its service time on a machine that could be measured.
+const MAX_NS: u64 = 10_000_000_000;
+/// What of a host's description decides that it is another machine: memory and the like do not.
+const HOST: [&str; 5] = ["os", "kernel", "architecture", "cpu", "cores"];
+
+/// calibration.json.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Always "lab calibration".
+    kind: String,
+    /// The version of this shape.
+    schema: u32,
+    /// The program that was measured, with version and revision.
+    pub lab: String,
+    /// The machine.
+    pub host: BTreeMap<String, String>,
+    /// When, RFC 3339, UTC.
+    pub measured: String,
+    /// "valid" or "suspect".
+    pub verdict: String,
+    /// Why it is suspect.
+    pub reasons: Vec<String>,
+    /// The load.
+    pub load: CalibrationLoad,
+    /// What was measured.
+    pub tables: Tables,
+}
+
+/// The load under which a calibration was measured: another one may cost something else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationLoad {
+    /// Requests a second, at random.
+    pub rate: f64,
+    /// What each of them takes at its backend.
+    pub service_ms: f64,
+    /// How often each way was measured …
+    pub rounds: u32,
+    /// … and for how long.
+    pub seconds: f64,
+}
+
+/// What requests take beyond their service time, by the way they go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tables {
+    /// From the generator to a backend and back.
+    pub direct: Table,
+    /// Through the proxy, which has a connection to the backend.
+    pub kept: Table,
+    /// Through the proxy, which must open one first.
+    pub fresh: Table,
+}
+
+/// The same as the simulator draws from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overhead {
+    /// From the generator to a backend and back.
+    pub direct: Quantiles,
+    /// Through the proxy, which has a connection to the backend.
+    pub kept: Quantiles,
+    /// Through the proxy, which must open one first.
+    pub fresh: Quantiles,
+}
+
+/// One measured distribution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Requests.
+    pub samples: u64,
+    /// Their mean, the tail included that the quantiles leave out.
+    pub mean_ns: u64,
+    /// At the middles of equal shares.
+    pub quantiles_ns: Vec<u64>,
+}
+
+impl Table {
+    /// Of samples in any order; `None` without any.
+    pub fn of(samples_ns: Vec<u64>) -> Option<Self> {
+        let samples = samples_ns.len() as u64;
+        let sum: u128 = samples_ns.iter().map(|ns| u128::from(*ns)).sum();
+        let mean_ns = u64::try_from(sum / u128::from(samples.max(1))).unwrap_or(u64::MAX);
+        let quantiles_ns = Quantiles::of(samples_ns)?.ns().to_vec();
+        Some(Self { samples, mean_ns, quantiles_ns })
+    }
+
+    /// A quantile in milliseconds, for people.
+    pub fn ms(&self, quantile: f64) -> f64 {
+        let last = self.quantiles_ns.len().saturating_sub(1);
+        let place = (quantile * self.quantiles_ns.len() as f64) as usize;
+        self.quantiles_ns.get(place.min(last)).map_or(0.0, |ns| *ns as f64 / 1e6)
+    }
+
+    /// The table, or what is wrong with it.
+    fn checked(&self, name: &str) -> Result<Quantiles, String> {
+        let ns = &self.quantiles_ns;
+        if let Some(place) = ns.iter().position(|ns| *ns > MAX_NS) {
+            let value = ns[place];
+            return Err(format!(
+                "tables.{name}.quantiles_ns[{place}] is {value}, more than ten seconds"
+            ));
+        }
+        Quantiles::new(ns.clone()).map_err(|place| match place {
+            0 => format!("tables.{name}.quantiles_ns is empty"),
+            _ => format!(
+                "tables.{name}.quantiles_ns[{place}] is {}, less than the {} before it",
+                ns[place],
+                ns[place - 1]
+            ),
+        })
+    }
+}
+
+impl Calibration {
+    /// Of what was measured by the program `lab` on `host`.
+    pub fn new(
+        lab: String,
+        host: impl IntoIterator<Item = (String, String)>,
+        measured: String,
+        reasons: Vec<String>,
+        load: CalibrationLoad,
+        tables: Tables,
+    ) -> Self {
+        Self {
+            kind: KIND.to_owned(),
+            schema: SCHEMA,
+            lab,
+            host: host.into_iter().filter(|(key, _)| HOST.contains(&key.as_str())).collect(),
+            measured,
+            verdict: if reasons.is_empty() { "valid" } else { "suspect" }.to_owned(),
+            reasons,
+            load,
+            tables,
+        }
+    }
+
+    /// Reads a file that the program `lab` has measured on `host`, and nothing else.
+    ///
+    /// # Errors
+    /// The file, the line or the value, and the remedy.
+    pub fn load(path: &Path, lab: &str, host: &[(String, String)]) -> Result<Self, LoadError> {
+        let fault = |line: Option<u64>, message: String| {
+            let again = format!("measure again with `lab calibrate --out {}`", path.display());
+            let message = format!("{message}; {again}");
+            LoadError { file: path.display().to_string(), line, message }
+        };
+        let unread = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => fault(None, "there is no calibration here".to_owned()),
+            _ => fault(None, format!("it cannot be read: {error}")),
+        };
+        let length = fs::metadata(path).map_err(unread)?.len();
+        if length > MAX_BYTES {
+            let message = format!("it has {length} bytes, more than any calibration ({MAX_BYTES})");
+            return Err(fault(None, message));
+        }
+        let bytes = fs::read(path).map_err(unread)?;
+        let head: Head = serde_json::from_slice(&bytes).map_err(|error| {
+            fault(Some(error.line() as u64), format!("it is no calibration or damaged: {error}"))
+        })?;
+        if head.kind != KIND {
+            let message = format!("its kind is \"{}\" and not \"{KIND}\"", head.kind);
+            return Err(fault(None, message));
+        }
+        if head.schema != SCHEMA {
+            let message =
+                format!("schema {} is not the one that this lab reads ({SCHEMA})", head.schema);
+            return Err(fault(None, message));
+        }
+        let found: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| fault(Some(error.line() as u64), format!("it is damaged: {error}")))?;
+        found.overhead().map_err(|message| fault(None, format!("it is damaged: {message}")))?;
+        found.fits(lab, host).map_err(|message| fault(None, message))?;
+        Ok(found)
+    }
+
+    /// Whether it is of this program and machine; if not, what differs.
+    fn fits(&self, lab: &str, host: &[(String, String)]) -> Result<(), String> {
+        if self.lab != lab {
+            return Err(format!("it was measured with {}, and this is {lab}", self.lab));
+        }
+        for key in HOST {
+            let here = host.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+            let there = self.host.get(key).map(String::as_str);
+            if here != there {
+                let [there, here] = [there, here].map(|value| value.unwrap_or("nothing"));
+                return Err(format!(
+                    "it is another machine's: its host.{key} is \"{there}\", and here it is \"{here}\""
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the file, and makes its folder.
+    ///
+    /// # Errors
+    /// The path, why it cannot be written and what to do.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(at(folder))?;
+        }
+        let mut json =
+            serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(at(path))?;
+        json.push(b'\n');
+        replace(path, &json)
+    }
+
+    /// The tables as the simulator draws from them.
+    ///
+    /// # Errors
+    /// What is wrong with one of them; none of a file that [`Calibration::load`] has read is.
+    pub fn overhead(&self) -> Result<Overhead, String> {
+        let Tables { direct, kept, fresh } = &self.tables;
+        Ok(Overhead {
+            direct: direct.checked("direct")?,
+            kept: kept.checked("kept")?,
+            fresh: fresh.checked("fresh")?,
+        })
+    }
+
+    /// What it adds to a simulated run, in a sentence without its end.
+    pub fn sentence(&self) -> String {
+        let Tables { direct, kept, fresh } = &self.tables;
+        format!(
+            "proxy, connections and timers take what they took on this machine at {} \
+             ({} requests/s): half of the requests less than {:.2} ms through the proxy, {:.2} ms over a new \
+             connection, {:.2} ms without a proxy",
+            self.measured,
+            self.load.rate,
+            kept.ms(0.5),
+            fresh.ms(0.5),
+            direct.ms(0.5)
+        )
+    }
+}
+
+/// What a run added to the service times, in a sentence, by its manifest.
+pub fn added(manifest: &serde_json::Value) -> Option<String> {
+    let calibration: Option<Calibration> =
+        serde_json::from_value(manifest["calibration"].clone()).ok();
+    calibration.map(|calibration| calibration.sentence())
+}
+
+/// What is looked at before the rest: a file of another kind has other fields.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    schema: u32,
+}

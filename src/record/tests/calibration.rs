@@ -1,0 +1,99 @@
+//! calibration.json, written and read again: what is damaged or another's is refused, with the place.
+
+use std::fs;
+
+use record::calibration::{Calibration, CalibrationLoad, Table, Tables};
+
+const LAB: &str = "lab 0.1.0 (abc)";
+
+fn host() -> Vec<(String, String)> {
+    [
+        ("os", "Linux"),
+        ("kernel", "6.1"),
+        ("architecture", "x86_64"),
+        ("cpu", "one"),
+        ("cores", "2"),
+        ("memory_bytes", "17"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn calibration() -> Calibration {
+    let table = |base: u64| Table::of((0..1_000).map(|n| base + n * 100).collect()).expect("some");
+    let load = CalibrationLoad { rate: 250.0, service_ms: 10.0, rounds: 3, seconds: 2.0 };
+    let tables = Tables { direct: table(100_000), kept: table(300_000), fresh: table(500_000) };
+    let measured = "2026-01-02T03:04:05Z".to_owned();
+    Calibration::new(LAB.to_owned(), host(), measured, vec![], load, tables)
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Its folders are made.
+    let path = folder.path().join("a/b/calibration.json");
+    calibration().write(&path).expect("written");
+    let found = Calibration::load(&path, LAB, &host()).expect("whole");
+    assert_eq!(found, calibration());
+    assert_eq!(found.verdict, "valid");
+    assert_eq!(found.tables.kept.samples, 1_000);
+    assert_eq!(found.tables.kept.mean_ns, 349_950);
+    let overhead = found.overhead().expect("in order");
+    assert!(overhead.kept.ns().is_sorted());
+    assert_eq!(overhead.kept.ns().first(), Some(&300_200));
+    assert!(found.sentence().contains("less than 0.35 ms through the proxy, 0.55 ms over a new"));
+    // More memory is the same machine.
+    let mut larger = host();
+    larger[5].1 = "34".to_owned();
+    assert!(Calibration::load(&path, LAB, &larger).is_ok());
+}
+
+#[test]
+fn what_is_missing_damaged_or_anothers_is_named_with_the_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("calibration.json");
+    calibration().write(&path).expect("written");
+    let text = fs::read_to_string(&path).expect("there");
+    let whole = text.as_str();
+    let cut = &whole[..whole.len() / 2];
+    // The number of the line after the half.
+    let place =
+        format!("calibration.json:{}: it is no calibration or damaged", cut.lines().count());
+    let falls = whole.replacen("300200,", "999999,", 1);
+    let huge = whole.replacen("599800", "10000000001", 1);
+    let empty = r#"{"kind": "lab calibration", "schema": 1}"#;
+    let typed = whole.replacen("\"samples\": 1000", "\"samples\": \"many\"", 1);
+    let unknown = whole.replacen("\"rounds\"", "\"runds\"", 1);
+    let other = whole.replacen("lab calibration", "lab run", 1);
+    let later = whole.replacen("\"schema\": 1", "\"schema\": 2", 1);
+    for (text, wanted) in [
+        (cut, place.as_str()),
+        ("", "calibration.json:1: it is no calibration or damaged: EOF"),
+        ("[1, 2]", "calibration.json:1: it is no calibration or damaged"),
+        (empty, "calibration.json:1: it is damaged: missing field"),
+        (&falls, "tables.kept.quantiles_ns[1] is 300600, less than the 999999 before it"),
+        (&huge, "tables.fresh.quantiles_ns[249] is 10000000001, more than ten seconds"),
+        (&typed, "it is damaged: invalid type: string \"many\""),
+        (&unknown, "it is damaged: unknown field `runds`"),
+        (&other, "its kind is \"lab run\" and not \"lab calibration\""),
+        (&later, "schema 2 is not the one that this lab reads (1)"),
+    ] {
+        fs::write(&path, text).expect("written");
+        let error = Calibration::load(&path, LAB, &host()).expect_err(wanted).to_string();
+        assert!(error.contains(wanted), "{error}\nand not\n{wanted}");
+        assert!(error.contains("; measure again with `lab calibrate --out "), "{error}");
+    }
+    fs::write(&path, whole).expect("written");
+    let error = Calibration::load(&path, "lab 0.2.0", &host()).expect_err("another version");
+    assert!(error.to_string().contains("measured with lab 0.1.0 (abc), and this is lab 0.2.0"));
+    for (index, key) in ["os", "kernel", "architecture", "cpu", "cores"].into_iter().enumerate() {
+        let mut there = host();
+        there[index].1 = "else".to_owned();
+        let error = Calibration::load(&path, LAB, &there).expect_err(key).to_string();
+        assert!(error.contains(&format!("host.{key} is ")), "{error}");
+        assert!(error.contains("here it is \"else\""), "{error}");
+    }
+    fs::remove_file(&path).expect("removed");
+    let error = Calibration::load(&path, LAB, &host()).expect_err("nothing").to_string();
+    assert!(error.contains("calibration.json: there is no calibration here; measure"), "{error}");
+}
