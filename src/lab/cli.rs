@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Calibrate(CalibrateArgs),
     /// Draw the report of a run folder again
     Report(ReportArgs),
+    /// Make a run folder of what another load generator has measured
+    Import(ImportArgs),
     /// What there is to use, or what has been run
     List(ListArgs),
     /// The load balancer by itself
@@ -273,6 +275,38 @@ pub(crate) struct ReportArgs {
     /// Open the report when it is there
     #[arg(long)]
     pub(crate) open: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    #[command(subcommand)]
+    pub(crate) what: ImportWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportWhat {
+    /// Results of Artillery 2: what `artillery run --output FILE` wrote
+    Artillery(ArtilleryArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    lab import artillery out.json\n  \
+    lab import artillery before.json after.json --name change --open\n\n\
+    The run is suspect at best: the lab has seen neither the generator nor its machine. What a result\n\
+    does not hold (histograms, backends, seconds within its periods of ten) stays empty.")]
+pub(crate) struct ArtilleryArgs {
+    /// Results; several become variants of one run
+    #[arg(required = true, value_name = "OUT.json")]
+    pub(crate) results: Vec<PathBuf>,
+    /// The run folder, exactly [default: reports/NAME/TIME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// What the run is called [default: as the first file]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
 }
 
 #[derive(Debug, Args)]

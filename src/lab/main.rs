@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify::verify(&args),
         Command::Calibrate(args) => commands::calibrate::calibrate(&args),
         Command::Report(args) => commands::report::report(&args),
+        Command::Import(args) => commands::import::import(&args),
         Command::List(args) => commands::list::list(&args),
         Command::Proxy(args) => commands::proxy::proxy(&args),
         Command::Backends(args) => commands::backends::backends(&args),

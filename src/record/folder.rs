@@ -170,21 +170,40 @@ impl RunWriter {
         cut_short: Option<&str>,
     ) -> io::Result<Summary> {
         let summary = self.summary(about, expectations, cut_short);
-        let mut spectrum = Table::create::<SpectrumRow>(&self.folder)?;
-        for variant in &self.variants {
-            spectrum.append(spectrum::rows(&variant.plan.variant, variant.whole()))?;
-        }
         if about.engine == "live" && self.resources.is_none() {
             self.resources = Some(Table::create::<ResourceRow>(&self.folder)?);
         }
+        let variants = self.variants.iter();
+        let rows = variants.flat_map(|v| spectrum::rows(&v.plan.variant, v.whole()));
+        self.close(about, &summary, rows)?;
+        Ok(summary)
+    }
+
+    /// Appends rows that no record holds.
+    pub(crate) fn rows(
+        &mut self,
+        timeline: impl Iterator<Item = TimelineRow>,
+        events: impl Iterator<Item = EventLine>,
+    ) -> io::Result<()> {
+        self.timeline.append(timeline)?;
+        self.events.append(events)
+    }
+
+    /// Writes what ends a run: the spectrum, the summaries, the manifest.
+    pub(crate) fn close(
+        &self,
+        about: &About,
+        summary: &Summary,
+        spectrum: impl Iterator<Item = SpectrumRow>,
+    ) -> io::Result<()> {
+        Table::create::<SpectrumRow>(&self.folder)?.append(spectrum)?;
         let path = self.folder.join(SUMMARY);
         let mut json =
-            serde_json::to_vec_pretty(&summary).map_err(io::Error::from).map_err(at(&path))?;
+            serde_json::to_vec_pretty(summary).map_err(io::Error::from).map_err(at(&path))?;
         json.push(b'\n');
         replace(&path, &json)?;
         replace(&self.folder.join(SUMMARY_TABLE), &summary_table::csv(&summary.variants)?)?;
-        Manifest::of(&self.folder, about)?.write(&self.folder)?;
-        Ok(summary)
+        Manifest::of(&self.folder, about)?.write(&self.folder)
     }
 
     /// Writes manifest.json with the checksum of every other file, the charts included: last.
@@ -218,6 +237,7 @@ impl RunWriter {
             verdict: verdict.word().to_owned(),
             reasons,
             notes: about.notes.clone(),
+            terms: None,
             duration_s: plan.map_or(0.0, |plan| units::duration_s(plan.duration())),
             window_s: plan.map_or(0.0, |plan| units::duration_s(plan.window)),
             phases: plan

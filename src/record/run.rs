@@ -238,9 +238,8 @@ impl<'a> Loader<'a> {
         }
         for variant in &summary.variants {
             let c = &variant.counts;
-            let ends = [c.ok, c.failed, c.rejected, c.dropped, c.unfinished];
-            let sum = ends.iter().copied().fold(0, u64::saturating_add);
-            if c.intended != sum {
+            if !c.add_up() {
+                let sum = c.ends();
                 let message = format!(
                     "of {}'s {} intended requests {sum} ended (ok, failed, rejected, dropped and \
                      unfinished must add up); {REMEDY}",

@@ -17,7 +17,7 @@ pub struct Summary {
     pub scenario: String,
     /// What the scenario asks.
     pub question: String,
-    /// "live" or "sim".
+    /// "live" or "sim"; "imported" where another program has measured.
     pub engine: String,
     /// The seed.
     pub seed: u64,
@@ -29,6 +29,9 @@ pub struct Summary {
     /// than the backends can serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What the figures mean where the lab has not measured them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
     /// The length of the measured time, seconds.
     pub duration_s: f64,
     /// The length of a window, seconds.
@@ -39,6 +42,20 @@ pub struct Summary {
     pub variants: Vec<VariantSummary>,
     /// Each expectation, judged.
     pub expectations: Vec<Judgement>,
+}
+
+/// What the figures of a run mean that another program has measured: words to stand where the lab's
+/// own would be wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Who measured: "Artillery".
+    pub measured_by: String,
+    /// Whose latency it is, from when to when: in place of "good requests, intended start to last byte".
+    pub latency: String,
+    /// Which window an event belongs to: in place of "by intended start".
+    pub counted: String,
+    /// Where time begins: in place of "the end of the warm-up".
+    pub zero: String,
 }
 
 /// A phase.
@@ -89,6 +106,19 @@ pub struct Counts {
     pub attempts: Option<u64>,
     /// Retries granted; `None` where the subject cannot tell.
     pub retries: Option<u64>,
+}
+
+impl Counts {
+    /// Whether every intended request ended in one way.
+    pub fn add_up(&self) -> bool {
+        self.ends() == self.intended
+    }
+
+    /// How many ended in any way.
+    pub fn ends(&self) -> u64 {
+        let ends = [self.ok, self.failed, self.rejected, self.dropped, self.unfinished];
+        ends.into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// The figures of one histogram, milliseconds; `None` when it is empty.

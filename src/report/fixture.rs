@@ -298,6 +298,7 @@ pub(crate) fn empty(engine: &str) -> Run {
             seed: 1,
             verdict: "valid".to_owned(),
             reasons: Vec::new(),
+            terms: None,
             notes: Vec::new(),
             duration_s: f64::from(SECONDS),
             window_s: 1.0,

@@ -24,6 +24,7 @@ mod tests;
 mod theme;
 mod timechart;
 mod timeline;
+mod words;
 
 use std::fs;
 use std::io;

@@ -281,6 +281,40 @@ fn no_run_is_too_odd_to_be_drawn() {
 }
 
 #[test]
+fn who_measured_says_what_the_figures_are() {
+    let mut run = Shape { engine: "imported", ..Shape::FAILOVER }.run();
+    let own = written(&run);
+    run.summary.terms = Some(record::summary::Terms {
+        measured_by: "Somebody".to_owned(),
+        latency: "answers <of any kind>".to_owned(),
+        counted: "as it came".to_owned(),
+        zero: "the first of all".to_owned(),
+    });
+    let files = written(&run);
+    let page = &files["report.html"];
+    for words in
+        ["Measured by Somebody, imported", "answers &lt;of any kind&gt;", "Counted as it came"]
+    {
+        assert!(page.contains(words), "{words}");
+    }
+    // What only the lab can know of a run is not claimed of theirs.
+    for words in ["seed 1", "intended start to last byte", "<dt>seed</dt>"] {
+        assert!(own["report.html"].contains(words) && !page.contains(words), "{words}");
+    }
+    for (chart, words) in [
+        ("latency_over_time", "answers &lt;of any kind&gt;, as it came"),
+        ("comparison", "answers &lt;of any kind&gt;"),
+        ("spectrum", "answers &lt;of any kind&gt;"),
+        ("offered_achieved", "offered by Somebody"),
+        ("errors_over_time", "time from the first of all"),
+    ] {
+        let text = &files[&format!("charts/{chart}.svg")];
+        assert!(text.contains(words), "{chart}: {words}");
+        assert!(!text.contains("intended start") && !text.contains("warm-up"), "{chart}");
+    }
+}
+
+#[test]
 fn a_report_replaces_the_one_before() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let charts = folder.path().join("charts");

@@ -9,6 +9,7 @@ use crate::panel::{Area, Panel};
 use crate::scale::Scale;
 use crate::scene::{Align, Scene};
 use crate::theme;
+use crate::words;
 
 /// More panels are not comparable at a glance.
 pub(crate) const MAX_PANELS: usize = 6;
@@ -86,7 +87,7 @@ impl TimeChart {
             if frame.is_lowest(i) {
                 panel.draw_x_title(
                     &mut scene,
-                    &format!("time from the end of the warm-up ({})", unit.word()),
+                    &format!("time from {} ({})", words::zero(run), unit.word()),
                 );
             }
             if frame.is_leftmost(i) {

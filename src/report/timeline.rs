@@ -70,7 +70,9 @@ pub(crate) fn windows(run: &Run, variant: &str) -> Vec<Window> {
     for row in run.timeline.iter().filter(|row| row.variant == variant && row.t_s.is_finite()) {
         rows.entry(key(row.t_s)).or_default().push(row);
     }
-    rows.values().map(|rows| merged(run, rows)).collect()
+    let begins: Vec<f64> = rows.values().map(|rows| rows[0].t_s).collect();
+    let next = begins.iter().skip(1).copied().chain([f64::INFINITY]);
+    rows.values().zip(next).map(|(rows, next)| merged(run, rows, next)).collect()
 }
 
 /// A window's beginning as a key that rounds share, in milliseconds.
@@ -84,9 +86,13 @@ pub(crate) fn window_end(run: &Run, from_s: f64) -> f64 {
     if from_s < run.summary.duration_s { end.min(run.summary.duration_s) } else { end }
 }
 
-fn merged(run: &Run, rows: &[&TimelineRow]) -> Window {
+/// `next` is where the next window begins: the first one of a run whose windows follow the wall clock
+/// is cut there.
+fn merged(run: &Run, rows: &[&TimelineRow], next: f64) -> Window {
     let from_s = rows[0].t_s;
-    let to_s = window_end(run, from_s);
+    let whole = window_end(run, from_s);
+    // Not by a float's dust: times in files have microseconds.
+    let to_s = if next < whole - 1e-6 { next } else { whole };
     let seconds = (to_s - from_s).max(1e-3) * rows.len() as f64;
     let sum = |of: fn(&TimelineRow) -> u64| -> u64 {
         rows.iter().map(|row| of(row)).fold(0, u64::saturating_add)
@@ -201,6 +207,18 @@ mod tests {
         assert_eq!((last.from_s, last.to_s), (59.0, 59.5));
         let row = run.timeline.last().expect("likewise");
         assert!((last.intended_rate - row.intended as f64 * 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_window_ends_where_the_next_one_begins() {
+        let mut run = Shape { variants: &["v"], ..Shape::FAILOVER }.run();
+        // Of another program: the first window is the rest of a second of the wall clock.
+        run.timeline.iter_mut().skip(1).for_each(|row| row.t_s -= 0.75);
+        let windows = windows(&run, "v");
+        let ends: Vec<(f64, f64)> = windows.iter().take(2).map(|w| (w.from_s, w.to_s)).collect();
+        assert_eq!(ends, [(0.0, 0.25), (0.25, 1.25)]);
+        let intended = run.timeline[0].intended as f64;
+        assert!((windows[0].intended_rate - intended * 4.0).abs() < 1e-9);
     }
 
     #[test]

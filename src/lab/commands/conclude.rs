@@ -21,10 +21,21 @@ pub(crate) fn conclude(
     cut_short: Option<&str>,
     shown: Option<&Shown>,
 ) -> Result<Summary, Failure> {
-    let folder = writer.folder().to_owned();
     let summary = writer.finish(about, expectations, cut_short).map_err(Failure::unwritten)?;
+    present(writer, about, &summary, shown)?;
+    Ok(summary)
+}
+
+/// Shows a summary that is written, draws the report and seals the folder.
+pub(crate) fn present(
+    writer: RunWriter,
+    about: &About,
+    summary: &Summary,
+    shown: Option<&Shown>,
+) -> Result<(), Failure> {
+    let folder = writer.folder().to_owned();
     if let Some(shown) = shown {
-        show(shown, &summary)?;
+        show(shown, summary)?;
     }
     let page = draw(&folder).map_err(|mut failure| {
         let again =
@@ -39,7 +50,7 @@ pub(crate) fn conclude(
     if shown.is_some_and(|shown| shown.open) {
         open_in_browser(&page);
     }
-    Ok(summary)
+    Ok(())
 }
 
 /// Draws the folder from its files alone, as `lab report` does.

@@ -10,6 +10,7 @@ pub(crate) mod completions;
 pub(crate) mod conclude;
 pub(crate) mod doctor;
 pub(crate) mod hire;
+pub(crate) mod import;
 pub(crate) mod keep;
 pub(crate) mod list;
 pub(crate) mod load;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base::{Outcome, Time};
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use record::figures::{Figures, IMPORTED};
 use record::{Exchange, Harness, Run, RunWriter};
 use support::{SECOND, WARMUP, about, files, live, read, recorder, temporary, write};
 
@@ -348,4 +349,41 @@ fn what_the_record_had_to_leave_out_is_an_event() {
     assert!(last.detail.starts_with("1 durations above 1000000 s"), "{}", last.detail);
     let latency = summary.variants[0].latency_ms;
     assert_eq!(latency.max, Some(2e9), "the maximum is exact all the same");
+}
+
+/// A run's figures as somebody else might have them: what a run of ours says, without its backends.
+fn figures(folder: &std::path::Path) -> Figures {
+    let mut summary = write(folder, "live");
+    let run = Run::load(folder).expect("untouched");
+    summary.engine = IMPORTED.to_owned();
+    summary.variants.iter_mut().for_each(|variant| variant.backends.clear());
+    Figures { summary, timeline: run.timeline, events: run.events, spectrum: run.spectrum }
+}
+
+#[test]
+fn figures_without_records_are_loaded_as_they_were_written() {
+    let (theirs, folder) = (temporary(), temporary());
+    let figures = figures(theirs.path());
+    let about = record::About { engine: IMPORTED.to_owned(), ..about("live") };
+    let mut writer = RunWriter::create(folder.path()).expect("an empty folder");
+    writer.adopt(&about, &figures).expect("a folder to write");
+    writer.seal(&about).expect("likewise");
+    let run = Run::load(folder.path()).expect("untouched");
+    assert_eq!(run.summary, figures.summary);
+    assert_eq!(run.timeline, figures.timeline);
+    assert_eq!(run.events, figures.events);
+    assert_eq!(run.spectrum, figures.spectrum);
+    assert_eq!((run.backends.len(), run.resources.len(), run.edited.len()), (0, 0, 0));
+    let histograms = record::histograms::read(folder.path(), &run.summary).expect("a log");
+    assert!(histograms.iter().all(Vec::is_empty), "there are none");
+}
+
+#[test]
+#[should_panic(expected = "round_robin: Counts")]
+fn figures_that_do_not_add_up_are_a_programmers_mistake() {
+    let (theirs, folder) = (temporary(), temporary());
+    let mut figures = figures(theirs.path());
+    figures.summary.variants[0].counts.ok += 1;
+    let mut writer = RunWriter::create(folder.path()).expect("an empty folder");
+    let _ = writer.adopt(&about("live"), &figures);
 }

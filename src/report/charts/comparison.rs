@@ -10,6 +10,7 @@ use crate::panel::{Area, Look, Panel};
 use crate::scale::Scale;
 use crate::scene::{Align, Colour, Marker, Scene};
 use crate::theme;
+use crate::words;
 
 pub(super) const NAME: &str = "comparison";
 
@@ -45,7 +46,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     let kind = if x.is_log() { ", log scale" } else { "" };
     let frame = Frame {
         title: "Latency by variant".to_owned(),
-        subtitle: format!("good requests, intended start to last byte, all rounds merged{kind}"),
+        subtitle: format!("{}{kind}", words::latency(run)),
         legend,
         headings: vec![String::new()],
         columns: 1,

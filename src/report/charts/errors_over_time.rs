@@ -11,6 +11,7 @@ use crate::scene::{Align, Colour, Marker, Scene};
 use crate::theme;
 use crate::timechart::{self, TimeChart, TimePanel};
 use crate::timeline::{self, Window};
+use crate::words;
 
 pub(super) const NAME: &str = "errors_over_time";
 
@@ -35,7 +36,8 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     let chart = TimeChart {
         title: "Errors over time",
         subtitle: format!(
-            "requests a second by intended start, windows of {} s",
+            "requests a second {}, windows of {} s",
+            words::counted(run),
             format::trimmed(run.summary.window_s)
         ),
         legend,

@@ -14,6 +14,7 @@ use crate::scene::{Align, Colour, Marker, Scene};
 use crate::theme;
 use crate::timechart::{self, TimeChart, TimePanel};
 use crate::timeline::{self, Window};
+use crate::words;
 
 pub(super) const NAME: &str = "latency_over_time";
 
@@ -44,7 +45,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     let window = format::trimmed(run.summary.window_s);
     let chart = TimeChart {
         title: "Latency over time",
-        subtitle: format!("good requests by intended start, windows of {window} s{kind}{rounds}"),
+        subtitle: format!("{}, windows of {window} s{kind}{rounds}", words::latency_by_window(run)),
         legend: legend(&limits, &marks),
         y_title: if y.is_log() { "latency (ms, log)" } else { "latency (ms)" },
         y,

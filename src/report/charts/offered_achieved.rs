@@ -11,6 +11,7 @@ use crate::scene::{Marker, Scene};
 use crate::theme;
 use crate::timechart::{self, TimeChart, TimePanel};
 use crate::timeline::{self, Window};
+use crate::words;
 
 pub(super) const NAME: &str = "offered_achieved";
 
@@ -25,11 +26,12 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     let chart = TimeChart {
         title: "Offered against achieved load",
         subtitle: format!(
-            "requests a second by intended start, windows of {} s",
+            "requests a second {}, windows of {} s",
+            words::counted(run),
             format::trimmed(run.summary.window_s)
         ),
         legend: vec![
-            Key::new("offered by the schedule", Sample::Ground(theme::OTHERS, 0.6)),
+            Key::new(words::offered(run), Sample::Ground(theme::OTHERS, 0.6)),
             Key::new("sent", Sample::Line(SENT)),
             Key::new("answered well", Sample::Line(OK)),
         ],

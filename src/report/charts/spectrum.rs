@@ -9,6 +9,7 @@ use crate::format;
 use crate::panel::{Look, Panel, Points};
 use crate::scale::Scale;
 use crate::theme;
+use crate::words;
 
 pub(super) const NAME: &str = "spectrum";
 
@@ -30,7 +31,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     let kind = if y.is_log() { ", both axes logarithmic" } else { "" };
     let frame = Frame {
         title: "Latency by percentile".to_owned(),
-        subtitle: format!("good requests, intended start to last byte, all rounds merged{kind}"),
+        subtitle: format!("{}{kind}", words::latency(run)),
         legend: lines
             .iter()
             .enumerate()

@@ -16,7 +16,7 @@ pub(crate) fn page(comparison: &Comparison, drawn: &[(Chart, String)]) -> String
     let main = html! {
         (verdict(comparison))
         (figures(comparison))
-        (charts(drawn))
+        (charts(None, drawn))
         (ranking(comparison))
         section {
             h2 { "Where this comes from" }

@@ -7,6 +7,7 @@ mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use record::Run;
+use record::summary::Terms;
 
 use crate::charts::Chart;
 use crate::format;
@@ -23,7 +24,7 @@ pub(crate) fn page(run: &Run, drawn: &[(Chart, String)]) -> String {
         (tables::requests(run))
         (tables::latency(run))
         (tables::recovery(run))
-        (charts(drawn))
+        (charts(summary.terms.as_ref(), drawn))
         (tables::backends(run))
         (tables::resources(run))
         (tables::events(run))
@@ -58,11 +59,18 @@ fn document(title: &str, heading: &str, question: &str, main: &Markup) -> String
     page.into_string()
 }
 
-fn charts(drawn: &[(Chart, String)]) -> Markup {
+fn charts(terms: Option<&Terms>, drawn: &[(Chart, String)]) -> Markup {
     html! {
         @if !drawn.is_empty() {
             section {
                 h2 { "Charts" }
+                @if let Some(terms) = terms {
+                    p.note {
+                        "What is drawn was measured by " (terms.measured_by) ": latency is of " (terms.latency)
+                        "; everything is counted " (terms.counted) ", whatever the text under a chart says "
+                        "of the lab's own runs."
+                    }
+                }
                 @for (chart, svg) in drawn { (figure(chart, svg)) }
             }
         }
@@ -91,7 +99,7 @@ fn verdict(run: &Run) -> Markup {
                 ul { @for reason in &summary.reasons { li { (reason) } } }
             }
             p.facts {
-                (engine(&summary.engine)) ", seed " (summary.seed) ", "
+                (played(run)) ", "
                 (format::seconds(summary.duration_s)) " measured in windows of "
                 (format::seconds(summary.window_s)) (rounds(run)) "."
                 @for phase in &summary.phases { " " (load(phase)) }
@@ -123,12 +131,16 @@ fn verdict(run: &Run) -> Markup {
     }
 }
 
-fn engine(engine: &str) -> &str {
-    match engine {
-        "live" => "Played live, on real sockets",
-        "sim" => "Simulated, in virtual time",
-        other => other,
-    }
+/// Who played it, and from which seed.
+fn played(run: &Run) -> String {
+    let summary = &run.summary;
+    let how = match (&summary.terms, summary.engine.as_str()) {
+        (Some(terms), _) => return format!("Measured by {}, imported", terms.measured_by),
+        (None, "live") => "Played live, on real sockets",
+        (None, "sim") => "Simulated, in virtual time",
+        (None, other) => other,
+    };
+    format!("{how}, seed {}", summary.seed)
 }
 
 fn rounds(run: &Run) -> String {

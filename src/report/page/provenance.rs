@@ -11,12 +11,15 @@ const MAX_SCENARIO_CHARS: usize = 40_000;
 pub(super) fn provenance(run: &Run) -> Markup {
     let manifest = &run.manifest;
     let live = run.summary.engine != "sim";
-    let mut facts: Vec<(&str, String)> = vec![("seed", run.summary.seed.to_string())];
+    let mut facts: Vec<(&str, String)> = Vec::new();
     let mut add = |name, text: String| {
         if !text.is_empty() {
             facts.push((name, text));
         }
     };
+    if run.summary.terms.is_none() {
+        add("seed", run.summary.seed.to_string());
+    }
     add("versions", pairs(&manifest["versions"]));
     add("added", calibration::added(manifest).unwrap_or_default());
     if live {

@@ -6,6 +6,7 @@ use record::summary::{Judgement, VariantSummary};
 
 use crate::format::{self, count, optional, short};
 use crate::recovery::{self, Back, Recovery};
+use crate::words;
 
 use Head::{Number, Text};
 
@@ -116,7 +117,7 @@ pub(super) fn requests(run: &Run) -> Markup {
                 h2 { "Requests" }
                 (wide("Requests per variant", &html! {
                     table {
-                        caption { "Counted by intended start, rounds added up. Offered and achieved are requests a second." }
+                        caption { "Counted " (words::counted(run)) ", rounds added up. Offered and achieved are requests a second." }
                         (column_heads(&heads))
                         tbody { @for variant in all.iter().take(MAX_VARIANTS) { (request_row(variant)) } }
                     }
@@ -183,8 +184,12 @@ pub(super) fn latency(run: &Run) -> Markup {
                 (wide("Latency per variant", &html! {
                     table {
                         caption {
-                            "Milliseconds. Good requests only, from intended start to last byte; rounds merged, never averaged. "
-                            "Dispatch is the part before the first byte was written: what the generator or its connections added."
+                            @if let Some(terms) = &run.summary.terms {
+                                "Milliseconds, of " (terms.latency) ". What is not known is –."
+                            } @else {
+                                "Milliseconds. Good requests only, from intended start to last byte; rounds merged, never averaged. "
+                                "Dispatch is the part before the first byte was written: what the generator or its connections added."
+                            }
                         }
                         (column_heads(&heads))
                         tbody { @for variant in all.iter().take(MAX_VARIANTS) { (latency_row(variant)) } }
@@ -339,7 +344,7 @@ pub(super) fn events(run: &Run) -> Markup {
                 h2 { "Events" }
                 (wide("Events", &html! {
                     table {
-                        caption { "What the scenario did and what was noticed, in seconds from the end of the warm-up." }
+                        caption { "What the scenario did and what was noticed, in seconds from " (words::zero(run)) "." }
                         (column_heads(&[Number("time"), Text("variant"), Number("round"), Text("source"), Text("subject"), Text("event"), Text("detail")]))
                         tbody {
                             @for event in run.events.iter().take(MAX_EVENTS) {
