@@ -43,10 +43,11 @@ pub struct Slab<T> {
     free: Vec<u32>,
 }
 
-/// In this order, so that whoever looks whether the tenant is still there has the beginning of the
-/// tenant at hand.
+/// In this order, and each at the beginning of a line of the processor's cache, so that whoever looks
+/// whether the tenant is still there has the beginning of the tenant at hand, and no tenant lies in a
+/// line more than it needs.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 struct Slot<T> {
     generation: u32,
     tenant: Option<T>,

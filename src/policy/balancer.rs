@@ -12,16 +12,18 @@ mod hedging;
 mod requests;
 mod retrying;
 mod rules;
+mod under_way;
 mod upkeep;
 mod waiting;
 
 use std::collections::VecDeque;
 
-use base::{AttemptId, BackendId, Key, ProbeId, Rng, Slab, Time};
+use base::{AttemptId, BackendId, Key, ProbeId, Rng, Time};
 
 use self::consult::Consultation;
 pub use self::explain::{Excluded, Explained, Explanation, MAX_EXPLAINED};
-use self::requests::{Request, Running, Stage, seen};
+use self::requests::seen;
+use self::under_way::{Stage, UnderWay};
 use self::upkeep::{Upkeep, valid_weight};
 use crate::adaptive::Adaptive;
 use crate::alarms::{Alarm, Alarms};
@@ -48,8 +50,7 @@ pub struct Balancer {
     rng: Rng,
     pool: Pool,
     upkeep: Upkeep,
-    requests: Slab<Request>,
-    attempts: Slab<Running>,
+    requests: UnderWay,
     rates: Option<Limiter>,
     adaptive: Option<Adaptive>,
     queue: Queue,
@@ -83,8 +84,7 @@ impl Balancer {
             strategy_rng: rng.fork("strategy"),
             pool,
             upkeep: Upkeep::new(&settings, rng),
-            requests: Slab::new(),
-            attempts: Slab::new(),
+            requests: UnderWay::new(),
             rates: settings.limits.as_ref().map(|limits| Limiter::new(&limits.rate, secret)),
             adaptive: change::adaptive(settings.limits.as_ref(), rng),
             rng: rng.clone(),
@@ -109,8 +109,8 @@ impl Balancer {
     /// When the attempt has ended or has had its head: the shell has lost count.
     pub fn handle_head(&mut self, now: Time, attempt: AttemptId, head: Head) -> Next {
         let running = self
-            .attempts
-            .get_mut(Key::unpack(attempt.0))
+            .requests
+            .attempt_mut(Key::unpack(attempt.0))
             .expect("an attempt's head comes before its end");
         assert!(!running.headed, "an attempt has one head");
         running.headed = true;
@@ -143,17 +143,17 @@ impl Balancer {
     /// # Panics
     /// When the attempt has ended before: the shell has lost count.
     pub fn handle_end(&mut self, now: Time, attempt: AttemptId, end: End) {
-        let running =
-            self.attempts.remove(Key::unpack(attempt.0)).expect("an attempt ends exactly once");
+        let attempt = Key::unpack(attempt.0);
+        let (key, running) = self.requests.end(attempt).expect("an attempt ends exactly once");
         let broke = end == End::UpstreamBroke && !running.failed;
         if broke {
             self.pool.attempt_failed(running.backend);
         }
         self.judge_end(now, &running, end);
         self.conclude(now, &running, broke);
-        let request = self.requests.get_mut(running.request).expect("kept while attempts run");
+        let request = self.requests.get_mut(key).expect("kept while attempts run");
         request.running -= 1;
-        request.cease(Key::unpack(attempt.0));
+        request.awaited.cease(attempt);
         if running.answered
             && end == End::Complete
             && let Some(adaptive) = &mut self.adaptive
@@ -161,7 +161,7 @@ impl Balancer {
             adaptive.completed(now, request.sent);
         }
         if request.running == 0 && request.stage == Stage::Sent {
-            self.requests.remove(running.request);
+            self.requests.remove(key);
         }
         self.drop_void_alarms();
         self.serve_waiting(now);

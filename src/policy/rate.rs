@@ -51,6 +51,7 @@ impl Limiter {
 
     /// Lets a request with this key in and says what is left then of the limit that is nearest to
     /// its end; or refuses it by the limit that does for longer.
+    #[inline(never)] // few balancers have a limit, and all requests pass by
     pub(crate) fn admit(&mut self, now: Time, key: Option<u64>) -> Result<Option<Quota>, Quota> {
         let global = self.global.as_ref().map(|(pace, bucket)| pace.quota(now, bucket));
         if let Some(all) = global.filter(Quota::is_spent) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::{Rng, Time};
 
 use super::Balancer;
-use super::requests::Stage;
+use super::under_way::Stage;
 use crate::adaptive::Adaptive;
 use crate::event::EventKind;
 use crate::hedge::Hedger;

@@ -5,7 +5,7 @@
 use base::{BackendId, Key, ProbeId, Slab, Time};
 
 use super::Balancer;
-use super::requests::Running;
+use super::under_way::Running;
 use crate::message::{Output, Probe, ProbeKind, ProbeResult};
 use crate::pool::Sight;
 use crate::strategy::{LoadReport, MAX_LOAD_PROBES, Observation, Seen};
@@ -76,13 +76,20 @@ impl Balancer {
     }
 
     /// Lets candidates and strategy follow the changes since the last pick.
+    #[inline]
     pub(super) fn refresh(&mut self) {
-        if self.pool.refresh() || self.consultation.is_new {
-            self.consultation.is_new = false;
-            if let Some(job) = self.strategy.pool_changed(&self.pool, &mut self.strategy_rng) {
-                self.consultation.job += 1;
-                self.outputs.push_back(Output::Build(Work::new(self.consultation.job, job)));
-            }
+        if self.pool.is_outdated() || self.consultation.is_new {
+            self.refresh_now();
+        }
+    }
+
+    #[cold]
+    fn refresh_now(&mut self) {
+        self.pool.refresh();
+        self.consultation.is_new = false;
+        if let Some(job) = self.strategy.pool_changed(&self.pool, &mut self.strategy_rng) {
+            self.consultation.job += 1;
+            self.outputs.push_back(Output::Build(Work::new(self.consultation.job, job)));
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base::{BackendId, FailureKind, Rng, Time};
 
 use super::Balancer;
-use super::requests::Running;
+use super::under_way::Running;
 use crate::event::EventKind;
 use crate::message::{End, Head};
 use crate::outlier::{Cause, Failure, Record, Seconds};
@@ -138,6 +138,7 @@ impl Balancer {
 
     /// What is remembered of a backend that may be ejected. What is counted while it is out, because
     /// it was asked before or in a panic, is void when it comes back.
+    #[inline]
     fn record(&mut self, id: BackendId) -> Option<(&mut Record, &EjectionSettings)> {
         let settings = self.settings.ejection.as_ref()?;
         let since = self.pool.get(id)?.since();

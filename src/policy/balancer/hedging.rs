@@ -16,18 +16,17 @@ use crate::settings::RetrySettings;
 impl Balancer {
     /// What follows the head, or the failure, of an attempt.
     pub(super) fn after_head(&mut self, now: Time, attempt: Key, head: &Head) -> Next {
-        let running = self.attempts.get(attempt).expect("it has not ended");
-        let (key, backend, began) = (running.request, running.backend, running.began);
+        let (key, running) = self.requests.attempt(attempt).expect("it has not ended");
+        let (backend, began) = (running.backend, running.began);
         let (lost, answered) = (running.lost, running.answered);
         let request = self.requests.get_mut(key).expect("kept while attempts run");
-        let has_rival = request.cease(attempt);
+        let has_rival = request.awaited.cease(attempt);
         if lost {
             // The shell had it before it heard of the winner.
             return Next::Later;
         }
         if has_rival && self.is_bad(head) {
-            let request = self.requests.get_mut(key).expect("found above");
-            request.remember(backend);
+            self.requests.remember(key, backend);
             return Next::Later;
         }
         if has_rival {
@@ -58,7 +57,7 @@ impl Balancer {
     pub(super) fn arm_hedge(&mut self, now: Time, request: Key, attempt: Key) {
         let Some(hedger) = &mut self.hedger else { return };
         let request = self.requests.get(request).expect("an attempt is for a present request");
-        if !request.meta.idempotent || !request.meta.replayable || request.hedged {
+        if !request.idempotent || !request.replayable || request.hedged {
             return;
         }
         if let Some(delay) = hedger.delay(now)
@@ -70,17 +69,16 @@ impl Balancer {
 
     /// Sends a hedge beside a slow attempt, if it is still without a head.
     pub(super) fn hedge(&mut self, now: Time, slow: Key) {
-        let Some(slow) = self.attempts.get(slow).filter(|running| !running.headed) else { return };
-        let (key, backend) = (slow.request, slow.backend);
-        let request = self.requests.get_mut(key).expect("kept while attempts run");
-        if request.hedged || request.awaited.iter().flatten().count() != 1 {
+        let Some((key, slow)) = self.requests.attempt(slow) else { return };
+        let (headed, backend) = (slow.headed, slow.backend);
+        let request = self.requests.get(key).expect("kept while attempts run");
+        if headed || request.hedged || request.awaited.len() != 1 {
             return;
         }
-        request.remember(backend);
+        self.requests.remember(key, backend);
         self.refresh();
         let Some(hedger) = &self.hedger else { return };
-        let request = self.requests.get_mut(key).expect("found above");
-        let (tried, meta) = (&request.tried, &request.meta);
+        let tried = self.requests.tried(key);
         let Some(candidates) = self.pool.candidates_but(tried, true, &mut self.scratch) else {
             return;
         };
@@ -88,19 +86,21 @@ impl Balancer {
         if !self.budget.try_spend(now, budget) {
             return;
         }
-        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        let meta = self.requests.meta(key).expect("found above");
+        let backend = self.strategy.pick(now, &meta, &candidates, &mut self.strategy_rng);
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
-        request.hedged = true;
+        self.requests.get_mut(key).expect("found above").hedged = true;
         self.counts.hedges += 1;
         let attempt = self.begin_attempt(now, key, backend);
         self.outputs.push_back(Output::Send(attempt));
     }
 
     /// An attempt won: whatever else of its request is out is broken off.
+    #[cold]
     fn abort_rivals(&mut self, now: Time, request: Key, winner: Time) {
         let request = self.requests.get_mut(request).expect("kept while attempts run");
-        for rival in std::mem::take(&mut request.awaited).into_iter().flatten() {
-            let Some(running) = self.attempts.get_mut(rival) else { continue };
+        for rival in request.awaited.take() {
+            let Some(running) = self.requests.attempt_mut(rival) else { continue };
             running.lost = true;
             if let Some(hedger) = &mut self.hedger
                 && running.began < winner

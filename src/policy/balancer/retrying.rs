@@ -4,7 +4,7 @@
 use base::{BackendId, Key, Time};
 
 use super::Balancer;
-use super::requests::Stage;
+use super::under_way::Stage;
 use crate::alarms::Alarm;
 use crate::message::{Head, Next, Output, Reject};
 use crate::retry::{backoff_before, may_repeat};
@@ -25,37 +25,46 @@ impl Balancer {
         head: &Head,
     ) -> Option<Next> {
         let settings = self.settings.retry.as_ref()?;
-        let request = self.requests.get_mut(key).expect("kept while attempts run");
+        let request = self.requests.get(key).expect("kept while attempts run");
         if request.number >= settings.attempts
             || now >= request.total_by
-            || !may_repeat(settings, request.meta.idempotent, head)
+            || !may_repeat(settings, request.idempotent, head)
         {
             return None;
         }
-        request.remember(failed_at);
+        self.requests.remember(key, failed_at);
+        self.repeat(now, key, head)
+    }
+
+    /// The same, of what may be sent again.
+    #[cold]
+    fn repeat(&mut self, now: Time, key: Key, head: &Head) -> Option<Next> {
         self.refresh();
         let settings = self.settings.retry.as_ref()?;
-        let request = self.requests.get_mut(key).expect("kept while attempts run");
         let untried = matches!(head, Head::Status { retry_after: Some(_), .. });
-        let candidates = self.pool.candidates_but(&request.tried, untried, &mut self.scratch)?;
+        let tried = self.requests.tried(key);
+        let candidates = self.pool.candidates_but(tried, untried, &mut self.scratch)?;
+        let request = self.requests.get(key).expect("found above");
         let before = request.number - u32::from(request.hedged);
         let wait = backoff_before(settings, before, &mut self.backoff_rng);
         if now + wait >= request.total_by {
             return None;
         }
-        let meta = &request.meta;
+        let id = request.id;
         if !self.budget.try_spend(now, settings) {
-            self.denials.count(meta.id);
+            self.denials.count(id);
             self.report_denials(now);
             return None;
         }
         if !wait.is_zero() {
+            let request = self.requests.get_mut(key).expect("found above");
             request.stage = Stage::BackingOff { untried };
-            self.waiting.insert(meta.id.0, key);
+            self.waiting.insert(id.0, key);
             self.alarms.set(now + wait, Alarm::Resume(key));
             return Some(Next::Later);
         }
-        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        let meta = self.requests.meta(key).expect("found above");
+        let backend = self.strategy.pick(now, &meta, &candidates, &mut self.strategy_rng);
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.counts.retries += 1;
         Some(Next::Retry(self.begin_attempt(now, key, backend)))
@@ -66,15 +75,14 @@ impl Balancer {
         let Some(request) = self.requests.get(key) else { return };
         let Stage::BackingOff { untried } = request.stage else { return };
         self.refresh();
-        let request = self.requests.get(key).expect("found above");
-        let tried = &request.tried;
+        let tried = self.requests.tried(key);
         let Some(candidates) = self.pool.candidates_but(tried, untried, &mut self.scratch) else {
             let is_full = self.pool.has_candidates() && !self.pool.has_room();
             let why = if is_full { Reject::QueueFull } else { Reject::NoBackend };
             return self.refuse(key, why);
         };
-        let meta = &request.meta;
-        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        let meta = self.requests.meta(key).expect("found above");
+        let backend = self.strategy.pick(now, &meta, &candidates, &mut self.strategy_rng);
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.leave(key);
         self.counts.retries += 1;

@@ -173,6 +173,7 @@ impl Balancer {
 /// Probes.
 impl Balancer {
     /// Takes a backend that could not be connected to out until its next probe passes.
+    #[cold]
     pub(super) fn note_failed_connect(
         &mut self,
         now: Time,

@@ -9,7 +9,7 @@
 use base::{Key, RequestId, Time};
 
 use super::Balancer;
-use super::requests::Stage;
+use super::under_way::Stage;
 use crate::alarms::Alarm;
 use crate::message::{Output, Reject};
 
@@ -28,12 +28,19 @@ impl Balancer {
         let request = self.requests.get_mut(key).expect("it was taken in");
         let place = self.queue.push(key, now, request.total_by);
         request.stage = Stage::Queued(place);
-        self.waiting.insert(request.meta.id.0, key);
+        self.waiting.insert(request.id.0, key);
     }
 
     /// Sends those whose turn it is, and refuses those whose time is over. To be called whenever
     /// something that they wait for may have come.
+    #[inline]
     pub(super) fn serve_waiting(&mut self, now: Time) {
+        if !self.queue.is_empty() {
+            self.serve_queue(now);
+        }
+    }
+
+    fn serve_queue(&mut self, now: Time) {
         while let Some(key) = self.queue.first() {
             if self.queue.next_end().is_some_and(|end| end <= now) {
                 self.refuse(key, Reject::QueueTimeout);
@@ -44,7 +51,8 @@ impl Balancer {
                 return;
             }
             self.leave(key);
-            let attempt = self.send_first(now, key);
+            let meta = self.requests.meta(key).expect("it waits no longer, but is not over");
+            let attempt = self.send_first(now, key, &meta);
             self.outputs.push_back(Output::Send(attempt));
         }
     }
@@ -66,9 +74,9 @@ impl Balancer {
 
     /// Drops alarms that nobody waits for.
     pub(super) fn drop_void_alarms(&mut self) {
-        let (requests, attempts) = (&self.requests, &self.attempts);
+        let requests = &self.requests;
         self.alarms.drop_void(|alarm| match alarm {
-            Alarm::Hedge(key) => attempts.get(key).is_none_or(|running| running.headed),
+            Alarm::Hedge(key) => requests.attempt(key).is_none_or(|(_, running)| running.headed),
             Alarm::Resume(key) => !requests
                 .get(key)
                 .is_some_and(|request| matches!(request.stage, Stage::BackingOff { .. })),
@@ -79,7 +87,7 @@ impl Balancer {
     fn stop_waiting(&mut self, key: Key) -> Option<RequestId> {
         self.leave(key);
         let request = self.requests.get(key)?;
-        let id = request.meta.id;
+        let id = request.id;
         // The attempt before the backoff may not have been ended yet; the request goes with it.
         if request.running == 0 {
             self.requests.remove(key);
@@ -94,6 +102,6 @@ impl Balancer {
             self.queue.leave(place);
         }
         request.stage = Stage::Sent;
-        self.waiting.remove(request.meta.id.0);
+        self.waiting.remove(request.id.0);
     }
 }

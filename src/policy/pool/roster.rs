@@ -24,6 +24,12 @@ impl Pool {
         };
     }
 
+    /// Whether the candidates are no longer as they should be.
+    #[inline]
+    pub(crate) const fn is_outdated(&self) -> bool {
+        !matches!(self.outdated, Outdated::Nothing)
+    }
+
     /// Brings the candidates up to date; whether there was anything to do. Changes are gathered
     /// until the next pick, so that a thousand backends that become ready cost one rebuild; where
     /// picks come between them, each costs no more than moving the entries behind it.
