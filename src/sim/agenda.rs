@@ -46,9 +46,10 @@ pub(crate) struct Agenda<E> {
     /// When what stands first in each lane comes, and behind them in the heap and of the backends:
     /// what comes next is found without a look at any of them.
     first: [Rank; PLACES],
-    /// Which of them is the earliest, the network left out: what is on it comes at once where it
-    /// has no delay, and what comes after that need not be found again.
+    /// Which of them is the earliest and when that comes, the network left out: what is on it comes
+    /// at once where it has no delay, and what comes after that need not be found again.
     soonest: usize,
+    least: Rank,
     lanes: [VecDeque<Entry<E>>; LANES],
     heap: BinaryHeap<Entry<E>>,
     wakes: Wakes,
@@ -112,6 +113,7 @@ impl<E: From<Wake>> Agenda<E> {
         Self {
             first: [NEVER; PLACES],
             soonest: HEAP,
+            least: NEVER,
             lanes: Default::default(),
             heap: BinaryHeap::new(),
             wakes: Wakes::default(),
@@ -184,14 +186,13 @@ impl<E: From<Wake>> Agenda<E> {
     /// Whether something comes until then.
     #[inline]
     pub(crate) fn has_by(&self, at: Time) -> bool {
-        let first = self.first[self.soonest].min(self.first[NETWORK]);
+        let first = self.least.min(self.first[NETWORK]);
         (first >> 64) as u64 <= at.as_nanos()
     }
 
     /// The earliest event.
     pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
-        let place =
-            if self.first[NETWORK] < self.first[self.soonest] { NETWORK } else { self.soonest };
+        let place = if self.first[NETWORK] < self.least { NETWORK } else { self.soonest };
         if place == WAKES {
             let rank = self.wakes.pop()?;
             self.follows(WAKES, self.wakes.first());
@@ -216,6 +217,9 @@ impl<E: From<Wake>> Agenda<E> {
     /// than half, so that an event costs the same however long it would have stood there.
     pub(crate) fn prune(&mut self, lane: Lane, live: usize, is_void: impl Fn(&E) -> bool) {
         let queue = &mut self.lanes[lane as usize];
+        if queue.is_empty() {
+            return;
+        }
         let before = queue.len();
         while queue.front().is_some_and(|entry| is_void(&entry.event)) {
             queue.pop_front();
@@ -233,8 +237,8 @@ impl<E: From<Wake>> Agenda<E> {
     #[inline]
     fn comes(&mut self, place: usize, rank: Rank) {
         self.first[place] = self.first[place].min(rank);
-        if place != NETWORK && rank < self.first[self.soonest] {
-            self.soonest = place;
+        if place != NETWORK && rank < self.least {
+            (self.soonest, self.least) = (place, rank);
         }
     }
 
@@ -248,13 +252,13 @@ impl<E: From<Wake>> Agenda<E> {
     }
 
     fn seek(&mut self) {
-        let mut soonest = HEAP;
+        let (mut soonest, mut least) = (HEAP, self.first[HEAP]);
         for other in [Lane::Arrival as usize, Lane::Attempt as usize, WAKES, REMINDER] {
-            if self.first[other] < self.first[soonest] {
-                soonest = other;
+            if self.first[other] < least {
+                (soonest, least) = (other, self.first[other]);
             }
         }
-        self.soonest = soonest;
+        (self.soonest, self.least) = (soonest, least);
     }
 
     fn entry(&mut self, at: Time, event: E) -> Entry<E> {

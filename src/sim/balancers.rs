@@ -61,12 +61,15 @@ impl Balancers {
     }
 
     /// One of them, to speak to: it sees what there is to be seen by now.
+    #[inline]
     pub(crate) fn turn_to(&mut self, now: Time, number: u32) -> &mut Balancer {
         if self.touched.last() != Some(&number) {
             self.touched.push(number);
         }
         let balancer = &mut self.all[number as usize].balancer;
-        self.views.show(now, number, balancer);
+        if !self.views.are_empty() {
+            self.views.show(now, number, balancer);
+        }
         balancer
     }
 

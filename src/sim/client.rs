@@ -11,18 +11,14 @@ use scenario::{KEY_FIELD, LoadSpec};
 use workload::{Arrival, Arrivals, Keys};
 
 use crate::agenda::Ticket;
-use crate::patience::Patience;
+use crate::patience::{Patience, Waiting};
 
-/// A request without its end.
+/// A request without its end: what that asks for, in one line of the processor's cache.
 #[derive(Debug)]
 pub(crate) struct Open {
     arrival: Arrival,
-    /// Which balancer it came to.
-    pub(crate) balancer: u32,
     /// Its attempts under way; none while it waits inside the subject.
     pub(crate) legs: Legs,
-    /// Where in the agenda its client loses patience.
-    ticket: Ticket,
 }
 
 /// The key of no attempt: no slab has so many slots.
@@ -146,21 +142,21 @@ impl Client {
         recorder: &mut Recorder,
     ) -> Key {
         recorder.begin(arrival.at);
-        let key = self.open.insert(Open { arrival, balancer, legs: Legs::default(), ticket });
-        self.patience.begin(key);
+        let key = self.open.insert(Open { arrival, legs: Legs::default() });
+        self.patience.begin(Waiting { key, balancer, ticket });
         key
     }
 
     /// Whether its client is the first to lose patience.
     pub(crate) fn is_oldest(&self, key: Key) -> bool {
-        self.patience.oldest() == Some(key)
+        self.patience.oldest().is_some_and(|waiting| waiting.key == key)
     }
 
-    /// When the first client will have lost patience, and its request.
-    pub(crate) fn next_patience(&self) -> Option<(Time, Ticket, Key)> {
-        let key = self.patience.oldest()?;
-        let open = self.open.get(key)?;
-        Some((open.arrival.at + self.timeout, open.ticket, key))
+    /// When the first client will have lost patience.
+    pub(crate) fn next_patience(&self) -> Option<(Time, Waiting)> {
+        let waiting = self.patience.oldest()?;
+        let open = self.open.get(waiting.key)?;
+        Some((open.arrival.at + self.timeout, *waiting))
     }
 
     /// All that a policy may know of an open request.

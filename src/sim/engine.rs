@@ -11,7 +11,7 @@ use base::{FailureKind, Key, Rng, Sent, Slab, Stop, Time};
 use policy::{Load, Output, Probe};
 use record::{Overhead, Recorder};
 use scenario::Trial;
-use workload::{Arrival, FaultPlan, WorkId};
+use workload::{Arrival, FaultPlan};
 
 use crate::agenda::{Agenda, Lane, MAX_EVENTS, Wake};
 use crate::client::Client;
@@ -25,8 +25,8 @@ use crate::subject::{Order, Step, Subject};
 pub const MAX_PENDING: usize = 1 << 23;
 
 /// What one of them takes at most, with all that stands behind it: the open request, its attempt,
-/// its place in a backend's queue. The largest table has 400 bytes for each and is there three times
-/// over while it doubles; the rest takes some 400 more.
+/// its place in a backend's queue. That is 600 bytes or so, most of it in tables that are there three
+/// times over while they double.
 pub const PENDING_BYTES: usize = 2_000;
 
 /// Events between two looks at the stop flag: some milliseconds.
@@ -151,8 +151,8 @@ enum Found {
 enum Event {
     /// Of the request that is the next to come.
     Arrival,
-    /// A client's patience ends.
-    Patience(Key),
+    /// A client's patience ends, whose request came to this balancer.
+    Patience(Key, u32),
     /// An attempt must be connected by now.
     ConnectBy(Key),
     /// An attempt must be answered by now.
@@ -318,12 +318,16 @@ impl<'a> Engine<'a> {
     fn pop(&mut self) -> Result<Event, Error> {
         let (at, event) = self.agenda.pop().expect("open requests have a deadline to come");
         self.now = at;
-        // Open requests have one deadline in the agenda among them, so they are counted apart.
-        let pending = self.agenda.len().max(self.client.open());
-        if matches!(event, Event::Arrival) && pending > self.most {
+        if matches!(event, Event::Arrival) && self.pending() > self.most {
             return Err(self.too_much());
         }
         Ok(event)
+    }
+
+    /// What is to come. Open requests have one deadline in the agenda among them, so they are counted
+    /// apart.
+    fn pending(&self) -> usize {
+        self.agenda.len().max(self.client.open())
     }
 
     fn too_much(&self) -> Error {
@@ -331,10 +335,11 @@ impl<'a> Engine<'a> {
         Error::TooMuchPending { variant, at: self.now, most: self.most }
     }
 
+    /// What does not happen to every request is `#[cold]`: what does is found close together then.
     fn handle(&mut self, event: Event) {
         match event {
             Event::Arrival => self.arrive(),
-            Event::Patience(request) => self.lose_patience(request),
+            Event::Patience(request, balancer) => self.lose_patience(request, balancer),
             Event::ConnectBy(leg) => self.connect_by(leg),
             Event::AnswerBy(leg) => self.answer_by(leg),
             Event::Backend(backend) => {
@@ -350,11 +355,7 @@ impl<'a> Engine<'a> {
             Event::Refused(leg) => self.fail(leg, FailureKind::Connect, Sent::Nothing),
             Event::Accepted(leg, connection) => self.transmit(leg, connection),
             Event::Request => self.deliver(),
-            Event::Cancel { leg, backend } => {
-                let behaviour = &mut self.servers[backend as usize].behaviour;
-                behaviour.handle_cancel(self.now, WorkId(leg.pack()));
-                self.settle_server(backend);
-            }
+            Event::Cancel { leg, backend } => self.call_off(leg, backend),
             Event::Reset(leg) => self.fail(leg, FailureKind::Reset, Sent::All),
             Event::Answer(leg, status) => self.answer(leg, status),
             Event::ProbeKnock(check) => self.probe_knock(check),

@@ -3,6 +3,8 @@
 
 use base::Key;
 
+use crate::agenda::Ticket;
+
 /// A chain through the slots of a slab. It stands apart from what it chains because a request that
 /// ends moves its neighbours, which would else be fetched from far memory for it.
 #[derive(Debug)]
@@ -12,9 +14,21 @@ pub(crate) struct Patience {
     newest: u32,
 }
 
+/// A client that waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    /// Its request.
+    pub(crate) key: Key,
+    /// Which balancer that came to.
+    pub(crate) balancer: u32,
+    /// Where in the agenda its patience ends.
+    pub(crate) ticket: Ticket,
+}
+
+/// Half a line of the processor's cache.
 #[derive(Clone, Copy, Debug)]
 struct Link {
-    key: Key,
+    waiting: Waiting,
     older: u32,
     newer: u32,
 }
@@ -27,24 +41,24 @@ impl Patience {
         Self { links: Vec::new(), oldest: NONE, newest: NONE }
     }
 
-    /// The request whose client has waited longest.
-    pub(crate) fn oldest(&self) -> Option<Key> {
-        self.links.get(self.oldest as usize).map(|link| link.key)
+    /// The client that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<&Waiting> {
+        self.links.get(self.oldest as usize).map(|link| &link.waiting)
     }
 
     /// One more waits.
-    pub(crate) fn begin(&mut self, key: Key) {
-        let link = Link { key, older: self.newest, newer: NONE };
-        let slot = key.slot as usize;
-        if self.links.len() <= slot {
-            self.links.resize(slot + 1, link);
+    pub(crate) fn begin(&mut self, waiting: Waiting) {
+        let link = Link { waiting, older: self.newest, newer: NONE };
+        let slot = waiting.key.slot;
+        if self.links.len() <= slot as usize {
+            self.links.resize(slot as usize + 1, link);
         }
-        self.links[slot] = link;
+        self.links[slot as usize] = link;
         match self.links.get_mut(self.newest as usize) {
-            Some(before) => before.newer = key.slot,
-            None => self.oldest = key.slot,
+            Some(before) => before.newer = slot,
+            None => self.oldest = slot,
         }
-        self.newest = key.slot;
+        self.newest = slot;
     }
 
     /// One that waits does so no longer.
@@ -66,22 +80,25 @@ mod tests {
     use base::Slab;
 
     use super::*;
+    use crate::agenda::{Agenda, Wake};
 
     #[test]
     fn the_oldest_is_the_first_of_those_that_have_not_ended() {
         let mut rng = base::Rng::from_seed(5);
+        let mut agenda = Agenda::<Wake>::new();
         let (mut patience, mut slab, mut open) = (Patience::new(), Slab::new(), Vec::new());
         for _ in 0..10_000 {
             if open.is_empty() || rng.chance(0.5) {
                 let key = slab.insert(());
-                patience.begin(key);
+                patience.begin(Waiting { key, balancer: 0, ticket: agenda.ticket() });
                 open.push(key);
             } else {
                 let key = open.remove(rng.below(open.len()));
                 patience.end(key);
                 slab.remove(key);
             }
-            assert_eq!(patience.oldest(), open.first().copied());
+            let oldest = patience.oldest().map(|waiting| waiting.key);
+            assert_eq!(oldest, open.first().copied());
         }
     }
 }

@@ -7,8 +7,10 @@ use base::Time;
 use record::BackendSample;
 use workload::{Admission, Answer, BackendModel, Behaviour, FaultChange, FaultKind, Gate, WorkId};
 
-/// One backend.
+/// One backend, at the beginning of a line of the processor's cache: with a hundred thousand of them
+/// each line is fetched from far memory.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Server {
     pub(crate) behaviour: Behaviour,
     /// Crashes so far: a connection of an earlier life is reset.
@@ -136,5 +138,15 @@ impl Server {
             max_in_flight,
             state,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_fills_four_lines() {
+        assert_eq!(std::mem::size_of::<Server>(), 4 * 64);
     }
 }

@@ -218,6 +218,7 @@ impl Subject {
     }
 
     /// An entry of the agenda has come.
+    #[cold]
     pub(crate) fn timeout(&mut self, now: Time, balancer: u32) {
         if let Self::Lab(balancers) = self
             && balancers.wakes(now, balancer)

@@ -60,6 +60,12 @@ impl Views {
         Self { in_flight, work }
     }
 
+    /// Whether there is nothing to be shown.
+    #[inline]
+    pub(crate) const fn are_empty(&self) -> bool {
+        self.in_flight.is_none() && self.work.is_none()
+    }
+
     /// Whether what is shown of the attempts in flight is old.
     pub(crate) fn are_old(&self) -> bool {
         self.in_flight.as_ref().is_some_and(|view| view.old)
@@ -99,6 +105,7 @@ impl Views {
     }
 
     /// Brings a balancer up to date.
+    #[inline(never)] // or it makes long what asks for it, mostly in vain
     pub(crate) fn show(&mut self, now: Time, number: u32, balancer: &mut Balancer) {
         // A pool that is filled once has each backend in the slot of its index.
         let id = |backend| BackendId { slot: backend, generation: 0 };

@@ -164,6 +164,7 @@ impl Wakes {
 
     /// Makes days shorter where too much comes on each, or longer where too much lies beyond the
     /// piles, and as many piles as fit what is to come.
+    #[cold]
     fn think_over(&mut self) {
         let Seen { looks, days, beyond } = std::mem::take(&mut self.seen);
         let piles = (self.len / 2).next_power_of_two().clamp(FEWEST_PILES, MOST_PILES);

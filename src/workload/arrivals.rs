@@ -142,9 +142,16 @@ impl Segment {
     /// When Λ reaches `target`, which lies in `[0, area)`: the root of slope/2·t² + rate·t = target
     /// in the form that loses no digits to cancellation when the slope is small.
     fn at(&self, target: f64) -> Time {
-        // On a ramp down to 0 rounding may push the discriminant just below zero.
-        let root = (self.rate * self.rate + 2.0 * self.slope * target).max(0.0).sqrt();
-        let seconds = if target > 0.0 { 2.0 * target / (self.rate + root) } else { 0.0 };
+        let seconds = if self.slope == 0.0 {
+            // What the root would come to, to the last bit: the root of a square is exact.
+            target / self.rate
+        } else if target > 0.0 {
+            // On a ramp down to 0 rounding may push the discriminant just below zero.
+            let root = (self.rate * self.rate + 2.0 * self.slope * target).max(0.0).sqrt();
+            2.0 * target / (self.rate + root)
+        } else {
+            0.0
+        };
         let at_ns = self.begin_ns.saturating_add(time::whole(seconds * 1e9));
         // `area > target` only for segments that last, so `end_ns` is above `begin_ns`.
         Time::from_nanos(at_ns.min(self.end_ns - 1))

@@ -7,6 +7,7 @@
 //! the queue started then: lateness does not add up.
 
 mod free;
+mod names;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -76,7 +77,12 @@ const OK: u16 = 200;
 /// The status of a request that found the queue full.
 const FULL: u16 = 503;
 
-/// One backend.
+/// Answers that are not yet taken, in order of time.
+#[derive(Clone, Debug, Default)]
+struct Late(VecDeque<Answer>);
+
+/// One backend. Of thousands each is fetched from far memory for every request, so what most never
+/// have stands elsewhere.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
     model: Arc<BackendModel>,
@@ -91,10 +97,8 @@ pub struct Behaviour {
     service: Lane,
     /// What will be answered past the queue, if anything was: errors, and 503 held back by a hang.
     bypass: Option<Box<Lane>>,
-    /// Answers that are due and not yet taken, in order of time.
-    due: VecDeque<Answer>,
-    /// Of the queue, those that were called off.
-    void: u32,
+    /// Answers that were due before anybody asked for them, if there were any.
+    late: Option<Box<Late>>,
     /// Since a client left, until nobody is inside. Who is not on it was called off.
     roll: Option<Box<Roll>>,
     /// Where somebody wants to know the load.
@@ -112,8 +116,7 @@ impl Behaviour {
             queue: VecDeque::new(),
             service: Lane::new(),
             bypass: None,
-            due: VecDeque::new(),
-            void: 0,
+            late: None,
             roll: None,
             meter: None,
         }
@@ -166,7 +169,9 @@ impl Behaviour {
         self.advance(now);
         self.call_the_roll();
         let Some(seat) = self.roll.as_mut().and_then(|roll| roll.seat(work)) else {
-            self.due.retain(|answer| answer.work != work);
+            if let Some(late) = &mut self.late {
+                late.0.retain(|answer| answer.work != work);
+            }
             return;
         };
         match (seat.place, self.model.abandoned) {
@@ -177,7 +182,9 @@ impl Behaviour {
             // An error that nobody reads occupies no server.
             (Place::Bypassing, _) => self.bypass.iter_mut().for_each(|lane| lane.call_off()),
             (Place::Served, Abandoned::Drop) => self.service.call_off(),
-            (Place::Waiting, Abandoned::Drop) => self.void += 1,
+            (Place::Waiting, Abandoned::Drop) => {
+                self.roll.iter_mut().for_each(|roll| roll.call_off());
+            }
         }
         self.strike(work);
         self.refill(self.now);
@@ -204,17 +211,24 @@ impl Behaviour {
     }
 
     /// When an answer will be due, as things stand; in the past when one waits to be taken.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Time> {
-        match self.due.front() {
+        match self.late.as_ref().and_then(|late| late.0.front()) {
             Some(answer) => Some(answer.at),
             None => self.next_end().map(|(at, _)| at),
         }
     }
 
     /// An answer that is due, in order of time, until `None`.
+    #[inline]
     pub fn poll_answer(&mut self, now: Time) -> Option<Answer> {
         self.now = self.now.max(now);
-        if let Some(answer) = self.due.pop_front() {
+        // Every second answer, at least, is asked for in vain.
+        if self.poll_timeout()? > self.now { None } else { self.next_answer() }
+    }
+
+    fn next_answer(&mut self) -> Option<Answer> {
+        if let Some(answer) = self.late.as_mut().and_then(|late| late.0.pop_front()) {
             return Some(answer);
         }
         while let Some((at, kind)) = self.next_end().filter(|&(at, _)| at <= self.now) {
@@ -237,7 +251,8 @@ impl Behaviour {
 
     /// Requests inside, served and waiting ones, those whose client left included.
     pub fn in_flight(&self) -> u32 {
-        u32::try_from(self.inside() + self.due.len()).unwrap_or(u32::MAX)
+        let late = self.late.as_ref().map_or(0, |late| late.0.len());
+        u32::try_from(self.inside() + late).unwrap_or(u32::MAX)
     }
 
     /// Its load now. The latency is zero unless [`Behaviour::watch_load`] was called; errors, which
@@ -255,11 +270,19 @@ impl Behaviour {
     }
 
     /// Does all that is due until `now`, each thing at its own time.
+    #[inline]
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
+        if self.next_end().is_some_and(|(at, _)| at <= self.now) {
+            self.catch_up();
+        }
+    }
+
+    fn catch_up(&mut self) {
         while let Some((at, kind)) = self.next_end().filter(|&(at, _)| at <= self.now) {
-            let answer = self.end(at, kind);
-            self.due.extend(answer);
+            if let Some(answer) = self.end(at, kind) {
+                self.late.get_or_insert_default().0.push_back(answer);
+            }
         }
     }
 
@@ -269,11 +292,13 @@ impl Behaviour {
 
     /// Those that are served or wait for it.
     fn occupied(&self) -> usize {
-        self.service.len() + self.queue.len() - self.void as usize
+        let void = self.roll.as_ref().map_or(0, |roll| roll.void);
+        self.service.len() + self.queue.len() - void as usize
     }
 
     /// When something ends next, and in which lane; of two that end together, the one that came
     /// first.
+    #[inline]
     fn next_end(&self) -> Option<(Time, Place)> {
         let served = self.service.due();
         let Some(bypass) = &self.bypass else { return served.map(|at| (at, Place::Served)) };
@@ -348,7 +373,7 @@ impl Behaviour {
                 match roll.seat_of(&job) {
                     Some(seat) => seat.place = Place::Served,
                     None => {
-                        self.void -= 1;
+                        roll.void -= 1;
                         continue;
                     }
                 }
@@ -383,45 +408,10 @@ impl Behaviour {
         self.call_the_roll();
         let at = self.now;
         let lost = self.roll.take().into_iter().flat_map(|roll| roll.expectant());
-        self.due.extend(lost.map(|work| Answer { work, at, status: None, bytes: 0 }));
+        let lost = lost.map(|work| Answer { work, at, status: None, bytes: 0 });
+        self.late.get_or_insert_default().0.extend(lost);
         self.queue.clear();
-        self.void = 0;
         self.service.clear();
         self.bypass = None;
-    }
-}
-
-/// Who is inside by name.
-impl Behaviour {
-    /// Writes the roll, if there is none and somebody to be on it.
-    fn call_the_roll(&mut self) {
-        if self.roll.is_some() || self.inside() == 0 {
-            return;
-        }
-        let mut roll = Roll::default();
-        self.queue.iter().for_each(|(job, _)| roll.enter(job, Place::Waiting));
-        self.service.iter().for_each(|job| roll.enter(job, Place::Served));
-        let bypassing = self.bypass.iter().flat_map(|lane| lane.iter());
-        bypassing.for_each(|job| roll.enter(job, Place::Bypassing));
-        self.roll = Some(Box::new(roll));
-    }
-
-    /// Strikes a name off the roll; whether its client had left. What was called off by that goes
-    /// when it comes first, and where it is more than half.
-    fn strike(&mut self, work: WorkId) -> bool {
-        let Some(roll) = &mut self.roll else { return false };
-        let seat = roll.leave(work);
-        self.service.drop_void(|job| roll.lacks(job));
-        if let Some(bypass) = &mut self.bypass {
-            bypass.drop_void(|job| roll.lacks(job));
-        }
-        if self.void as usize > self.queue.len() / 2 {
-            self.queue.retain(|(job, _)| !roll.lacks(job));
-            self.void = 0;
-        }
-        if roll.is_empty() {
-            self.roll = None;
-        }
-        seat.is_some_and(|seat| seat.abandoned)
     }
 }

@@ -23,17 +23,18 @@ pub(crate) struct ErrorAnswer {
     pub(crate) after: Duration,
 }
 
-/// See the module.
+/// See the module. One word of memory: of thousands of backends hardly any has a fault.
 #[derive(Clone, Debug)]
-pub(crate) struct Condition {
-    /// In the order in which they began.
-    active: Vec<(u32, FaultKind)>,
-}
+pub(crate) struct Condition(Option<Box<Active>>);
+
+/// The faults that are active, in the order in which they began.
+#[derive(Clone, Debug, Default)]
+struct Active(Vec<(u32, FaultKind)>);
 
 impl Condition {
     /// All is well.
     pub(crate) const fn new() -> Self {
-        Self { active: Vec::new() }
+        Self(None)
     }
 
     /// A fault begins or ends. A fault that begins again is replaced; the end of one that is not
@@ -46,14 +47,23 @@ impl Condition {
             !matches!(change.kind, FaultKind::Flap { .. }),
             "a flap reaches a backend as crashes; FaultPlan::new resolves it"
         );
-        self.active.retain(|(fault, _)| *fault != change.fault);
+        let Active(active) = &mut **self.0.get_or_insert_default();
+        active.retain(|(fault, _)| *fault != change.fault);
         if change.begins {
-            self.active.push((change.fault, change.kind.clone()));
+            active.push((change.fault, change.kind.clone()));
+        }
+        if active.is_empty() {
+            self.0 = None;
         }
     }
 
+    #[inline]
+    fn active(&self) -> &[(u32, FaultKind)] {
+        self.0.as_ref().map_or(&[], |active| &active.0)
+    }
+
     fn any(&self, wanted: impl Fn(&FaultKind) -> bool) -> bool {
-        self.active.iter().any(|(_, kind)| wanted(kind))
+        self.active().iter().any(|(_, kind)| wanted(kind))
     }
 
     pub(crate) fn crashed(&self) -> bool {
@@ -82,7 +92,7 @@ impl Condition {
 
     /// By how much a request that starts now is slower.
     pub(crate) fn factor(&self) -> f64 {
-        self.active.iter().fold(1.0, |product, (_, kind)| match kind {
+        self.active().iter().fold(1.0, |product, (_, kind)| match kind {
             FaultKind::Slow { factor, .. } => product * factor,
             _ => product,
         })
@@ -92,7 +102,7 @@ impl Condition {
     /// that they move no service time.
     pub(crate) fn error(&self, luck: &Rng) -> Option<ErrorAnswer> {
         let mut draws = None;
-        self.active.iter().find_map(|(_, kind)| match *kind {
+        self.active().iter().find_map(|(_, kind)| match *kind {
             FaultKind::Errors { status, ratio, after, .. } => {
                 let draws = draws.get_or_insert_with(|| luck.fork("errors"));
                 draws.chance(ratio).then_some(ErrorAnswer { status, after })
@@ -113,7 +123,7 @@ impl Condition {
             return HealthAnswer::Reset;
         }
         let (mut status, mut wait, mut factor) = (200, Duration::ZERO, 1.0);
-        for (_, kind) in &self.active {
+        for (_, kind) in self.active() {
             match *kind {
                 FaultKind::Slow { factor: by, health: true } => factor *= by,
                 FaultKind::Errors { status: wrong, after, health: true, .. } if status == 200 => {

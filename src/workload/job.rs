@@ -49,39 +49,48 @@ pub(crate) struct Seat {
 /// All who are inside, by name. Only a client that leaves asks for a name, which is rare: the roll
 /// is written when the first of them does, and thrown away when nobody is inside any more.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Roll(BTreeMap<WorkId, Seat>);
+pub(crate) struct Roll {
+    seats: BTreeMap<WorkId, Seat>,
+    /// How many stand in the queue who were called off.
+    pub(crate) void: u32,
+}
 
 impl Roll {
     pub(crate) fn enter(&mut self, job: &Job, place: Place) {
-        self.0.insert(job.work, Seat { seq: job.seq, place, abandoned: false });
+        self.seats.insert(job.work, Seat { seq: job.seq, place, abandoned: false });
     }
 
     /// The seat of this name.
     pub(crate) fn seat(&mut self, work: WorkId) -> Option<&mut Seat> {
-        self.0.get_mut(&work)
+        self.seats.get_mut(&work)
     }
 
     /// Somebody is inside no longer.
     pub(crate) fn leave(&mut self, work: WorkId) -> Option<Seat> {
-        self.0.remove(&work)
+        self.seats.remove(&work)
     }
 
     /// The seat of this request; none when it was called off.
     pub(crate) fn seat_of(&mut self, job: &Job) -> Option<&mut Seat> {
-        self.0.get_mut(&job.work).filter(|seat| seat.seq == job.seq)
+        self.seats.get_mut(&job.work).filter(|seat| seat.seq == job.seq)
     }
 
     /// Whether this request was called off.
     pub(crate) fn lacks(&self, job: &Job) -> bool {
-        self.0.get(&job.work).is_none_or(|seat| seat.seq != job.seq)
+        self.seats.get(&job.work).is_none_or(|seat| seat.seq != job.seq)
+    }
+
+    /// Somebody in the queue is called off.
+    pub(crate) fn call_off(&mut self) {
+        self.void += 1;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.seats.is_empty()
     }
 
     /// Those whose client has not left, in the order of their names.
     pub(crate) fn expectant(self) -> impl Iterator<Item = WorkId> {
-        self.0.into_iter().filter(|(_, seat)| !seat.abandoned).map(|(work, _)| work)
+        self.seats.into_iter().filter(|(_, seat)| !seat.abandoned).map(|(work, _)| work)
     }
 }

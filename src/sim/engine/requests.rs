@@ -7,6 +7,7 @@ use workload::WorkId;
 use super::{Engine, Event, Leg, Parcel};
 use crate::agenda::{Lane, Wake};
 use crate::client::Client;
+use crate::patience::Waiting;
 use crate::server::Connection;
 use crate::subject::{Limits, Order, Step};
 
@@ -39,7 +40,9 @@ impl Engine<'_> {
                 let was_oldest = self.client.is_oldest(request);
                 let left =
                     self.client.end(self.now, request, outcome, status, backend, self.recorder);
-                self.losers.extend(left);
+                if !left.is_empty() {
+                    self.losers.extend(left);
+                }
                 if was_oldest {
                     self.watch_the_oldest();
                 }
@@ -50,14 +53,17 @@ impl Engine<'_> {
     /// The agenda has the patience of the client that waits longest, and of no other.
     fn watch_the_oldest(&mut self) {
         let patience = self.client.next_patience();
-        self.agenda.remind(patience.map(|(at, ticket, key)| (at, ticket, Event::Patience(key))));
+        self.agenda.remind(patience.map(|(at, Waiting { key, balancer, ticket })| {
+            (at, ticket, Event::Patience(key, balancer))
+        }));
     }
 
-    pub(super) fn lose_patience(&mut self, request: Key) {
+    #[cold]
+    pub(super) fn lose_patience(&mut self, request: Key, balancer: u32) {
         let Some(open) = self.client.get_mut(request) else { return };
         let legs = std::mem::take(&mut open.legs);
         if legs.is_empty() {
-            self.subject.cancelled(self.now, open.balancer, Client::id(request));
+            self.subject.cancelled(self.now, balancer, Client::id(request));
         }
         for leg in legs {
             let attempt = self.end_leg(leg).expect("what is under way has not ended");
@@ -89,6 +95,7 @@ impl Engine<'_> {
         self.travel(Event::Knock(leg));
     }
 
+    #[cold]
     pub(super) fn knock(&mut self, leg: Key) {
         let Some(attempt) = self.legs.get(leg) else { return };
         let server = &self.servers[attempt.order.backend as usize];
@@ -120,17 +127,20 @@ impl Engine<'_> {
         self.settle_server(backend);
     }
 
+    #[cold]
     pub(super) fn connect_by(&mut self, leg: Key) {
         if self.legs.get(leg).is_some_and(|attempt| attempt.connection.is_none()) {
             self.fail(leg, FailureKind::ConnectTimeout, Sent::Nothing);
         }
     }
 
+    #[cold]
     pub(super) fn answer_by(&mut self, leg: Key) {
         self.connect_by(leg);
         self.fail(leg, FailureKind::Timeout, Sent::All);
     }
 
+    #[cold]
     pub(super) fn fail(&mut self, leg: Key, error: FailureKind, sent: Sent) {
         let Some(attempt) = self.end_leg(leg) else { return };
         if error == FailureKind::Timeout {
@@ -151,6 +161,7 @@ impl Engine<'_> {
     }
 
     /// Breaks off an attempt because another of its request was faster.
+    #[cold]
     pub(super) fn abort(&mut self, attempt: AttemptId) {
         let is_it = |leg: &Key| self.legs.get(*leg).is_some_and(|leg| leg.order.is(attempt));
         let place = self.losers.iter().position(is_it).expect("it lost in this very moment");
@@ -174,6 +185,14 @@ impl Engine<'_> {
         Some(ended)
     }
 
+    /// A backend sees that the sender of a request has gone.
+    #[cold]
+    pub(super) fn call_off(&mut self, leg: Key, backend: u32) {
+        let behaviour = &mut self.servers[backend as usize].behaviour;
+        behaviour.handle_cancel(self.now, WorkId(leg.pack()));
+        self.settle_server(backend);
+    }
+
     /// The sender closes the connection of a request that is on its way or inside.
     fn cancel(&mut self, leg: Key, attempt: &Leg) {
         if attempt.connection.is_some() {
@@ -182,6 +201,7 @@ impl Engine<'_> {
     }
 
     /// Sends on what a backend has ready, and looks again when there will be more.
+    #[inline(never)] // or there are two of it, which every request needs
     pub(super) fn settle_server(&mut self, backend: u32) {
         while let Some(answer) = self.servers[backend as usize].poll_answer(self.now) {
             let leg = Key::unpack(answer.work.0);

@@ -28,6 +28,7 @@ impl Engine<'_> {
         self.travel(Event::ProbeKnock(check));
     }
 
+    #[cold]
     pub(super) fn probe_knock(&mut self, check: Key) {
         let probe = &self.checks.get(check).expect(ENDS_ONCE).probe;
         match self.connecting_finds(probe) {
@@ -37,6 +38,7 @@ impl Engine<'_> {
         }
     }
 
+    #[cold]
     pub(super) fn probe_request(&mut self, check: Key) {
         let (after, found) = self.asking_finds(&self.checks.get(check).expect(ENDS_ONCE).probe);
         self.probe_replies(check, after.saturating_add(self.delay), found);
@@ -77,6 +79,7 @@ impl Engine<'_> {
         self.agenda.push(at.max(self.now), Event::ProbeEnd(check));
     }
 
+    #[cold]
     pub(super) fn probe_end(&mut self, check: Key) {
         let Check { balancer, probe, began, found } = self.checks.remove(check).expect(ENDS_ONCE);
         let result = found.result(self.now.since(began));
@@ -118,6 +121,7 @@ impl Engine<'_> {
         }
     }
 
+    #[cold]
     pub(super) fn fault(&mut self, index: usize) {
         let change = &self.faults.changes[index];
         let backend = change.backend;
@@ -144,6 +148,7 @@ impl Engine<'_> {
         self.recorder.sample(Sample { at: self.now, retries: self.subject.retries(), backends });
     }
 
+    #[cold]
     pub(super) fn boundary(&mut self, index: u32) {
         self.sample();
         self.boundaries_left -= 1;
