@@ -4,6 +4,7 @@
 //! Artillery counts when something happens, in periods of the wall clock; the lab by intended start.
 //! The run says so in its terms.
 
+mod doubts;
 mod ends;
 mod line;
 mod timing;
@@ -21,9 +22,6 @@ use self::line::Line;
 use self::timing::Timing;
 pub use self::written::Written;
 use crate::problem::Problem;
-
-/// So many scenarios and errors are named; a test can have any number.
-const MAX_NAMED: usize = 8;
 
 /// The figures of a run of these results, each with its variant's name (all different).
 ///
@@ -43,7 +41,7 @@ pub fn figures(name: &str, results: &[(String, Written)]) -> Result<Figures, Pro
     figures.summary.duration_s = duration_s;
     for ((variant, written), line) in results.iter().zip(&lines) {
         let ends = Ends::of(&written.file, &written.whole)?;
-        let doubts = doubts(written, &ends, line, timing);
+        let doubts = doubts::of(written, &ends, line, timing);
         let whole = timing.map(|timing| timing.in_period(&written.whole)).unwrap_or_default();
         figures.timeline.extend(line.rows(variant, written, timing, duration_s)?);
         figures.spectrum.extend(whole.spectrum(variant));
@@ -127,99 +125,4 @@ fn of_variant(
             dispatch_ms: Percentiles::default(),
         }],
     }
-}
-
-/// What is to be known of one result before its figures are believed.
-fn doubts(written: &Written, ends: &Ends, line: &Line, timing: Option<Timing>) -> Vec<String> {
-    let whole = &written.whole;
-    let count = |name: &str| whole.count(name);
-    let mut doubts = Vec::new();
-    let mut doubt = |holds: bool, text: &dyn Fn() -> String| {
-        if holds {
-            doubts.push(text());
-        }
-    };
-    let (created, completed, failed) =
-        (count("vusers.created"), count("vusers.completed"), count("vusers.failed"));
-    doubt(created != completed + failed, &|| {
-        format!(
-            "{created} virtual users were created, but {completed} completed and {failed} failed: the \
-             rest was under way when the result was written, or got lost"
-        )
-    });
-    let sent = ends.counts.sent;
-    doubt(sent > created && created > 0, &|| {
-        let each = sent as f64 / created as f64;
-        format!(
-            "{sent} requests of {created} virtual users, {each:.1} each (redirects are requests): \
-             requests are counted here, and a failed one leaves those behind it unsent"
-        )
-    });
-    let badly = ends.answered_badly;
-    doubt(badly > 0 && timing.is_some() && timing != Some(Timing::Session), &|| {
-        format!("{badly} answers with status 429 or of 500 and above are among the latencies")
-    });
-    let users = count("vusers.completed").saturating_sub(ends.counts.ok);
-    doubt(users > 0 && timing == Some(Timing::Session), &|| {
-        format!(
-            "{users} virtual users with a bad answer completed all the same: their time is in the latency"
-        )
-    });
-    doubt(ends.broken > 0, &|| {
-        format!(
-            "{} answers with a good status are counted as failed: there were so many more errors of \
-             connections than requests without an answer, so answers broke off (in the charts they are both)",
-            ends.broken
-        )
-    });
-    doubt(ends.unasked > 0, &|| {
-        format!("{} answers have no request: the counters contradict each other", ends.unasked)
-    });
-    doubt(ends.counts.unfinished > 0, &|| {
-        format!("of {} requests the result tells no end", ends.counts.unfinished)
-    });
-    doubt(!ends.others.is_empty(), &|| {
-        format!(
-            "errors that are no request's: {}",
-            named(ends.others.iter().map(|(n, c)| (&**n, *c)))
-        )
-    });
-    let scenarios: Vec<(&str, u64)> = whole.below("vusers.created_by_name.").collect();
-    doubt(scenarios.len() > 1, &|| {
-        format!(
-            "{} scenarios are mixed in every figure: {}",
-            scenarios.len(),
-            named(scenarios.iter().copied())
-        )
-    });
-    doubt(written.periods.is_empty(), &|| {
-        "there are no periods: nothing is known of the course of the run".to_owned()
-    });
-    let in_periods: u64 = written.periods.iter().map(|period| period.count("http.requests")).sum();
-    doubt(in_periods != count("http.requests") && !written.periods.is_empty(), &|| {
-        format!(
-            "the periods have {in_periods} requests and the whole {}: Artillery loses track in ramps at \
-             times; the table has the whole, the charts the periods",
-            count("http.requests")
-        )
-    });
-    doubt(line.twice > 0, &|| {
-        format!(
-            "{} periods are there twice: their counters are added, their latencies left out",
-            line.twice
-        )
-    });
-    doubts
-}
-
-/// "browse (70), look (36)".
-fn named<'a>(all: impl Iterator<Item = (&'a str, u64)>) -> String {
-    let all: Vec<(&str, u64)> = all.collect();
-    let shown: Vec<String> =
-        all.iter().take(MAX_NAMED).map(|(name, count)| format!("{name} ({count})")).collect();
-    let more = match all.len().saturating_sub(MAX_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    shown.join(", ") + &more
 }

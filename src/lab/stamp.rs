@@ -17,6 +17,11 @@ impl Stamp {
         Self { seconds: since.as_secs() }
     }
 
+    /// So many seconds after 1970 began.
+    pub(crate) fn at(seconds: u64) -> Self {
+        Self { seconds }
+    }
+
     /// `2026-11-23T05-33-21Z`: sorts by time and is a file name everywhere.
     pub(crate) fn folder(self) -> String {
         self.rfc3339().replace(':', "-")
@@ -69,8 +74,8 @@ mod tests {
             (1_795_348_060, "2026-11-22T11:47:40Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(Stamp { seconds }.rfc3339(), text);
+            assert_eq!(Stamp::at(seconds).rfc3339(), text);
         }
-        assert_eq!(Stamp { seconds: 0 }.folder(), "1970-01-01T00-00-00Z");
+        assert_eq!(Stamp::at(0).folder(), "1970-01-01T00-00-00Z");
     }
 }

@@ -116,6 +116,12 @@ struct PeriodShape {
 }
 
 impl Written {
+    /// When the first thing was counted, in seconds since 1970, by the wall clock of whoever measured.
+    pub fn began_s(&self) -> Option<u64> {
+        let first = self.periods.first().map(|period| period.start_ms);
+        self.whole.first_ms.or(first).map(|ms| ms / 1000)
+    }
+
     /// Reads a result. `file` is its name in messages.
     ///
     /// # Errors

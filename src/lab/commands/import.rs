@@ -16,7 +16,7 @@ use crate::about;
 use crate::cli::{ArtilleryArgs, ImportArgs, ImportWhat};
 use crate::commands::conclude::{judge, present};
 use crate::exit::{Exit, Failure};
-use crate::stamp::fresh;
+use crate::stamp::{Stamp, fresh};
 
 /// A period of Artillery takes three kilobytes: this is a run of a week.
 const MAX_BYTES: u64 = 256 << 20;
@@ -56,6 +56,7 @@ fn artillery(args: &ArtilleryArgs) -> Result<Exit, Failure> {
     }
     let figures = artillery::figures(&name, &results)
         .map_err(|problem| Failure::invalid(problem.to_string()))?;
+    let began = results.iter().filter_map(|(_, written)| written.began_s()).min();
     let about = About {
         scenario: name.clone(),
         question: figures.summary.question.clone(),
@@ -63,6 +64,7 @@ fn artillery(args: &ArtilleryArgs) -> Result<Exit, Failure> {
         generator: "artillery".to_owned(),
         // The machine that measured is not this one.
         host: Vec::new(),
+        started: began.map_or_else(String::new, |seconds| Stamp::at(seconds).rfc3339()),
         ..about
     };
     let folder = args.out.clone().unwrap_or_else(|| fresh(&Path::new("reports").join(&name)));

@@ -27,8 +27,14 @@ fn a_result_becomes_a_run_folder_that_other_commands_read() {
     assert_eq!((imported.scenario.as_str(), imported.verdict.as_str()), ("errors", "suspect"));
     assert_eq!(imported.variants[0].counts.failed, 120);
     let page = read(&folder.join("report.html"));
-    for words in ["Measured by Artillery", "http.total", "ECONNRESET 60", "not the lab", "SHA-256"]
-    {
+    for words in [
+        "Measured by Artillery",
+        "http.total",
+        "ECONNRESET 60",
+        "not the lab",
+        "SHA-256",
+        "2026-11-29T03:50:30Z",
+    ] {
         assert!(page.contains(words), "{words}");
     }
     for chart in ["latency_over_time", "errors_over_time", "spectrum", "offered_achieved"] {
