@@ -162,8 +162,8 @@ impl Calibration {
     /// The file, the line or the value, and the remedy.
     pub fn load(path: &Path, lab: &str, host: &[(String, String)]) -> Result<Self, LoadError> {
         let fault = |line: Option<u64>, message: String| {
-            let again = format!("measure again with `lab calibrate --out {}`", path.display());
-            let message = format!("{message}; {again}");
+            let message =
+                format!("{message}; measure with `lab calibrate --out {}`", path.display());
             LoadError { file: path.display().to_string(), line, message }
         };
         let unread = |error: io::Error| match error.kind() {

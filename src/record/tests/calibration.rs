@@ -81,7 +81,7 @@ fn what_is_missing_damaged_or_anothers_is_named_with_the_remedy() {
         fs::write(&path, text).expect("written");
         let error = Calibration::load(&path, LAB, &host()).expect_err(wanted).to_string();
         assert!(error.contains(wanted), "{error}\nand not\n{wanted}");
-        assert!(error.contains("; measure again with `lab calibrate --out "), "{error}");
+        assert!(error.contains("; measure with `lab calibrate --out "), "{error}");
     }
     fs::write(&path, whole).expect("written");
     let error = Calibration::load(&path, "lab 0.2.0", &host()).expect_err("another version");
