@@ -122,8 +122,19 @@ module.exports.begin = function begin(context, _events, next) {
   next();
 };
 
+// The end of a body, before Artillery begins to work on it.
+let listens = false;
+function listen(events) {
+  if (listens) return;
+  listens = true;
+  events.on('trace:http:response', (response) => {
+    response.once('end', () => { response.lab_ended = now(); });
+  });
+}
+
 // beforeRequest
-module.exports.prepare = function prepare(request, context, _events, next) {
+module.exports.prepare = function prepare(request, context, events, next) {
+  listen(events);
   const { number } = context.lab;
   const headers = { 'x-lab-request': String(number) };
   const at = number * stride;
@@ -142,7 +153,7 @@ module.exports.prepare = function prepare(request, context, _events, next) {
 // afterResponse: the last byte of the body is there.
 module.exports.answered = function answered(_request, response, context, _events, next) {
   const backend = response.headers['x-lab-backend'] ?? '-';
-  end(context.lab, response.timings, response.statusCode, backend, '-');
+  end(context.lab, response.timings, response.lab_ended ?? now(), response.statusCode, backend, '-');
   next();
 };
 
@@ -151,16 +162,16 @@ module.exports.failed = function failed(error, _request, context, _events, next)
   const waited = error.event || (error.syscall === 'connect' ? 'connect' : '');
   const during = waited ? `:${waited}` : '';
   const code = `${error.code || error.name || 'error'}${during}`.replace(/\s/g, '_');
-  end(context.lab, error.timings, '-', '-', code);
+  end(context.lab, error.timings, now(), '-', '-', code);
   next();
 };
 
 // An error of a body is told twice, as an event and as a rejection.
-function end(vu, timings, status, backend, error) {
+function end(vu, timings, ended, status, backend, error) {
   if (vu.ended) return;
   vu.ended = true;
   const sent = timings?.upload
     ? vu.prepared + BigInt(timings.upload - timings.start) * 1_000_000n
     : '-';
-  note(`e ${vu.number} ${sent} ${now()} ${status} ${backend} ${error}`);
+  note(`e ${vu.number} ${sent} ${ended} ${status} ${backend} ${error}`);
 }

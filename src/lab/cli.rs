@@ -62,6 +62,8 @@ pub(crate) enum Command {
     lab run scenarios/failover.toml\n  \
     lab run scenarios/strategies.toml --engine sim --seed 7\n  \
     lab run scenarios/failover.toml --engine both --rounds 3\n  \
+    lab run scenarios/failover.toml --load artillery\n  \
+    lab run scenarios/baseline.toml --load both\n  \
     lab run scenarios/failover.toml --set proxy.retry.attempts=1 --out reports/no-retry\n  \
     lab run scenarios/baseline.toml --vary proxy.strategy=round_robin,p2c --rounds 5")]
 pub(crate) struct RunArgs {
@@ -92,7 +94,8 @@ pub(crate) struct Changes {
     /// What stands between load and backends: lab, direct [default: the scenario's]
     #[arg(long, value_name = "KIND")]
     pub(crate) proxy: Option<String>,
-    /// Who generates the load: builtin, artillery [default: the scenario's]
+    /// Who generates the load: builtin, artillery; `lab run` also: both, one after the other, and
+    /// whether they agree [default: the scenario's]
     #[arg(long, value_name = "GENERATOR")]
     pub(crate) load: Option<String>,
     /// Replace a value of the scenario, for example load.phases.steady.rate=200

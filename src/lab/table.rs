@@ -121,7 +121,11 @@ fn verdict(summary: &Summary) -> String {
         "suspect" => YELLOW,
         _ => RED,
     };
-    let mut text = format!("Measurement: {style}{}{style:#}\n", summary.verdict);
+    let mut text = String::new();
+    if summary.variants.iter().any(|v| v.generator.as_deref() == Some("artillery")) {
+        text.push_str("Load: Artillery, at even gaps, by a clock of 1 ms\n");
+    }
+    let _ = writeln!(text, "Measurement: {style}{}{style:#}", summary.verdict);
     for reason in &summary.reasons {
         let _ = writeln!(text, "  {reason}");
     }

@@ -5,6 +5,7 @@
 //! they are, for a run whose trials are played on several machines. It must not know engines,
 //! scenarios' text or charts.
 
+pub mod agreement;
 pub mod calibration;
 mod distribution;
 pub mod event;
@@ -38,6 +39,7 @@ pub mod verdict;
 mod window;
 mod wire;
 
+pub use agreement::Agreement;
 pub use calibration::{Calibration, Overhead};
 pub use distribution::Distribution;
 pub use event::EventRow;
@@ -48,7 +50,7 @@ pub use folder::{About, RunWriter};
 pub use foreign::Foreign;
 pub use gauge::{BackendSample, ProcessTotals, ResourceSample, Sample};
 pub use grid::MAX_WINDOWS;
-pub use pair::PairFolder;
+pub use pair::{PairFolder, Pairing};
 pub use part::{Part, PartHead, PartWriter, Shard, Sweep};
 pub use parts::{PartEntry, Parts};
 pub use recorder::{Exchange, PhaseSpan, Plan, Progress, Recorder};

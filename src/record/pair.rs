@@ -1,5 +1,5 @@
-//! The folder of a scenario that was played live and simulated: two run folders, `live` and `sim`,
-//! and their comparison beside them. It must not compare, nor draw.
+//! The folder of a scenario that was played twice, by two engines or under two load generators: a run
+//! folder for each, and their comparison beside them. It must not compare, nor draw.
 
 use std::fs;
 use std::io;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::agreement::{Agreement, VariantAgreement};
 use crate::fidelity::{Comparison, VariantComparison};
 use crate::folder::{About, remove_file, remove_old_run};
 use crate::manifest::{self, Manifest};
@@ -17,13 +18,48 @@ use crate::table::{at, replace};
 pub const COMPARISON: &str = "comparison.json";
 /// comparison.csv's name.
 pub const COMPARISON_TABLE: &str = "comparison.csv";
-/// What tells such a folder from a run's.
-const KIND: &str = "lab comparison";
+
+/// What the two runs differ by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// Live and simulated.
+    Engines,
+    /// Loaded by the built-in generator and by Artillery.
+    Generators,
+}
+
+impl Pairing {
+    const ALL: [Self; 2] = [Self::Engines, Self::Generators];
+
+    /// What tells such a folder from a run's, in its manifest.
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Engines => "lab comparison",
+            Self::Generators => "lab agreement",
+        }
+    }
+
+    /// The names of the two folders.
+    const fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Engines => ["live", "sim"],
+            Self::Generators => ["builtin", "artillery"],
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Engines => "a live and a simulated run",
+            Self::Generators => "two load generators",
+        }
+    }
+}
 
 /// Such a folder.
 #[derive(Clone, Debug)]
 pub struct PairFolder {
     folder: PathBuf,
+    pairing: Pairing,
 }
 
 impl PairFolder {
@@ -32,34 +68,36 @@ impl PairFolder {
     ///
     /// # Errors
     /// The path, what is wrong with it and what to do.
-    pub fn create(folder: &Path) -> io::Result<Self> {
+    pub fn create(folder: &Path, pairing: Pairing) -> io::Result<Self> {
         fs::create_dir_all(folder).map_err(at(folder))?;
-        let pair = Self { folder: folder.to_owned() };
+        let pair = Self { folder: folder.to_owned(), pairing };
         if fs::read_dir(folder).map_err(at(folder))?.next().is_some() {
-            if !Self::is_in(folder) {
+            if !Manifest::has_kind(folder, pairing.kind()) {
                 return Err(io::Error::new(
                     io::ErrorKind::AlreadyExists,
                     format!(
-                        "{}: there are files in this folder and it is no comparison of a live and \
-                         a simulated run; choose another one with --out, or empty it",
-                        folder.display()
+                        "{}: there are files in this folder and it is no comparison of {}; choose \
+                         another one with --out, or empty it",
+                        folder.display(),
+                        pairing.words()
                     ),
                 ));
             }
             pair.remove_old()?;
         }
-        Manifest { kind: KIND.to_owned(), ..Manifest::begun() }.write(folder)?;
+        Manifest { kind: pairing.kind().to_owned(), ..Manifest::begun() }.write(folder)?;
         Ok(pair)
     }
 
-    /// Whether this is such a folder, whole or not.
-    pub fn is_in(folder: &Path) -> bool {
-        Manifest::has_kind(folder, KIND)
+    /// One that was written before, whole or not; `None` when it is none.
+    pub fn open(folder: &Path) -> Option<Self> {
+        let found = Pairing::ALL.into_iter().find(|one| Manifest::has_kind(folder, one.kind()));
+        found.map(|pairing| Self { folder: folder.to_owned(), pairing })
     }
 
-    /// One that was written before.
-    pub fn at(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+    /// What its two runs differ by.
+    pub fn pairing(&self) -> Pairing {
+        self.pairing
     }
 
     /// The folder of both.
@@ -67,14 +105,9 @@ impl PairFolder {
         &self.folder
     }
 
-    /// Where the live run lies.
-    pub fn live(&self) -> PathBuf {
-        self.folder.join("live")
-    }
-
-    /// Where the simulated run lies.
-    pub fn sim(&self) -> PathBuf {
-        self.folder.join("sim")
+    /// Where the two runs lie: live and simulated, or of the built-in generator and of Artillery.
+    pub fn runs(&self) -> [PathBuf; 2] {
+        self.pairing.names().map(|name| self.folder.join(name))
     }
 
     /// Loads both runs.
@@ -82,7 +115,8 @@ impl PairFolder {
     /// # Errors
     /// The file, the line and the remedy.
     pub fn load(&self) -> Result<(Run, Run), LoadError> {
-        Ok((Run::load(&self.live())?, Run::load(&self.sim())?))
+        let [first, second] = self.runs();
+        Ok((Run::load(&first)?, Run::load(&second)?))
     }
 
     /// Writes comparison.json and comparison.csv.
@@ -90,6 +124,22 @@ impl PairFolder {
     /// # Errors
     /// A file that cannot be written, by its path.
     pub fn keep(&self, comparison: &Comparison) -> io::Result<()> {
+        self.write(comparison, comparison.variants.iter().map(CsvRow::of))
+    }
+
+    /// Likewise, of two generators.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn keep_agreement(&self, agreement: &Agreement) -> io::Result<()> {
+        self.write(agreement, agreement.variants.iter().map(AgreementRow::of))
+    }
+
+    fn write(
+        &self,
+        comparison: &impl Serialize,
+        rows: impl Iterator<Item = impl Serialize>,
+    ) -> io::Result<()> {
         let path = self.folder.join(COMPARISON);
         let mut json =
             serde_json::to_vec_pretty(comparison).map_err(io::Error::from).map_err(at(&path))?;
@@ -97,8 +147,8 @@ impl PairFolder {
         replace(&path, &json)?;
         let path = self.folder.join(COMPARISON_TABLE);
         let mut csv = csv::Writer::from_writer(Vec::new());
-        for variant in &comparison.variants {
-            csv.serialize(CsvRow::of(variant)).map_err(io::Error::from).map_err(at(&path))?;
+        for row in rows {
+            csv.serialize(row).map_err(io::Error::from).map_err(at(&path))?;
         }
         let bytes = csv.into_inner().map_err(|error| at(&path)(error.into_error()))?;
         replace(&path, &bytes)
@@ -110,7 +160,7 @@ impl PairFolder {
     /// A file that cannot be read or written, by its path.
     pub fn seal(&self, about: &About) -> io::Result<()> {
         let sealed = Manifest::of(&self.folder, about)?;
-        Manifest { kind: KIND.to_owned(), ..sealed }.write(&self.folder)
+        Manifest { kind: self.pairing.kind().to_owned(), ..sealed }.write(&self.folder)
     }
 
     /// A comparison that ends early must not stand beside an older one's runs.
@@ -121,7 +171,7 @@ impl PairFolder {
         for ending in ["svg", "png"] {
             remove_file(&self.folder.join(format!("charts/both_spectra.{ending}")))?;
         }
-        for run in [self.live(), self.sim()] {
+        for run in self.runs() {
             if Manifest::is_in(&run) {
                 remove_old_run(&run)?;
                 remove_file(&run.join(manifest::FILE))?;
@@ -183,6 +233,49 @@ impl<'a> CsvRow<'a> {
             share_difference: variant.share_difference,
             wasserstein_over_mean: variant.wasserstein,
             ks: variant.ks,
+        }
+    }
+}
+
+/// A row of comparison.csv, of two generators.
+#[derive(Serialize)]
+struct AgreementRow<'a> {
+    variant: &'a str,
+    agrees: bool,
+    builtin_intended: u64,
+    artillery_intended: u64,
+    builtin_ok: u64,
+    artillery_ok: u64,
+    builtin_failed_ratio: Option<f64>,
+    artillery_failed_ratio: Option<f64>,
+    builtin_p50_ms: Option<f64>,
+    artillery_p50_ms: Option<f64>,
+    p50_difference_ms: Option<f64>,
+    builtin_p90_ms: Option<f64>,
+    artillery_p90_ms: Option<f64>,
+    builtin_p99_ms: Option<f64>,
+    artillery_p99_ms: Option<f64>,
+}
+
+impl<'a> AgreementRow<'a> {
+    fn of(variant: &'a VariantAgreement) -> Self {
+        let VariantAgreement { builtin, artillery, .. } = variant;
+        Self {
+            variant: &variant.name,
+            agrees: variant.agrees,
+            builtin_intended: builtin.intended,
+            artillery_intended: artillery.intended,
+            builtin_ok: builtin.ok,
+            artillery_ok: artillery.ok,
+            builtin_failed_ratio: builtin.failed_ratio,
+            artillery_failed_ratio: artillery.failed_ratio,
+            builtin_p50_ms: builtin.p50_ms,
+            artillery_p50_ms: artillery.p50_ms,
+            p50_difference_ms: variant.p50_difference_ms,
+            builtin_p90_ms: builtin.p90_ms,
+            artillery_p90_ms: artillery.p90_ms,
+            builtin_p99_ms: builtin.p99_ms,
+            artillery_p99_ms: artillery.p99_ms,
         }
     }
 }

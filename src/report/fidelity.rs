@@ -3,29 +3,23 @@
 
 use std::path::{Path, PathBuf};
 
+use record::fidelity::VariantComparison;
 use record::{Comparison, Run};
 
-use crate::charts::both_spectra;
-use crate::{Artefact, Error, PAGE, page, paint_all, remove, write_whole};
+use crate::charts::both_spectra::{Both, Words};
+use crate::{Artefact, Error, page, pair};
+
+const WORDS: Words = Words {
+    title: "Latency by percentile, measured and simulated",
+    subtitle: "",
+    runs: ["live", "simulated"],
+    reading: "Solid is what was measured, dashed what was simulated. Go up from a percentile: where the two lines lie on each other the simulation tells what really happened; the distance between them there is its error at this percentile. The last points are single requests and may differ.",
+};
 
 /// Draws `charts/both_spectra.svg`, its `.png`, and `report.html`.
 pub fn render(comparison: &Comparison, live: &Run, sim: &Run) -> Result<Vec<Artefact>, Error> {
-    let mut artefacts = Vec::new();
-    let mut drawn = Vec::new();
-    let charts = both_spectra::draw(comparison, live, sim);
-    for (chart, svg, png) in paint_all(charts.into_iter().collect())? {
-        let bytes = svg.clone().into_bytes();
-        artefacts.push(Artefact { path: path("svg"), bytes });
-        artefacts.push(Artefact { path: path("png"), bytes: png });
-        drawn.push((chart, svg));
-    }
-    let page = page::fidelity::page(comparison, &drawn);
-    artefacts.push(Artefact { path: PAGE.to_owned(), bytes: page.into_bytes() });
-    Ok(artefacts)
-}
-
-fn path(ending: &str) -> String {
-    format!("charts/{}.{ending}", both_spectra::NAME)
+    let variants: Vec<Both<'_>> = comparison.variants.iter().map(both).collect();
+    pair::render(&variants, &WORDS, [live, sim], |drawn| page::fidelity::page(comparison, drawn))
 }
 
 /// Writes what [`render`] draws into `folder` and returns the path of the page.
@@ -35,14 +29,14 @@ pub fn write(
     sim: &Run,
     folder: &Path,
 ) -> Result<PathBuf, Error> {
-    let artefacts = render(comparison, live, sim)?;
-    for artefact in &artefacts {
-        write_whole(&folder.join(&artefact.path), &artefact.bytes)?;
+    pair::write(&render(comparison, live, sim)?, folder)
+}
+
+fn both(variant: &VariantComparison) -> Both<'_> {
+    Both {
+        name: &variant.name,
+        heading: format!("{}: {}", variant.name, variant.grade.word()),
+        p50: [variant.p50_ms.live, variant.p50_ms.sim],
+        p99: [variant.p99_ms.live, variant.p99_ms.sim],
     }
-    for path in ["svg", "png"].map(path) {
-        if artefacts.iter().all(|artefact| artefact.path != path) {
-            remove(&folder.join(path))?;
-        }
-    }
-    Ok(folder.join(PAGE))
 }

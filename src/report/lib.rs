@@ -4,6 +4,7 @@
 //! No clock, no chance, no environment: the same run gives the same bytes, so `lab report DIR`
 //! can be repeated, and a value changed in a CSV file changes the chart that is drawn from it.
 
+pub mod agreement;
 mod charts;
 pub mod deviations;
 mod fault;
@@ -15,6 +16,7 @@ mod format;
 mod limits;
 mod page;
 mod paint;
+mod pair;
 mod panel;
 mod recovery;
 mod scale;

@@ -8,7 +8,10 @@ use record::Run;
 /// Whose latency it is, from when to when.
 pub(crate) fn latency(run: &Run) -> Cow<'_, str> {
     run.summary.terms.as_ref().map_or_else(
-        || "good requests, intended start to last byte, all rounds merged".into(),
+        || {
+            let words = "good requests, intended start to last byte, all rounds merged";
+            format!("{words}{}", clock(run)).into()
+        },
         |terms| terms.latency.as_str().into(),
     )
 }
@@ -16,7 +19,7 @@ pub(crate) fn latency(run: &Run) -> Cow<'_, str> {
 /// The same where it is given by window.
 pub(crate) fn latency_by_window(run: &Run) -> Cow<'_, str> {
     run.summary.terms.as_ref().map_or_else(
-        || "good requests by intended start".into(),
+        || format!("good requests by intended start{}", clock(run)).into(),
         |terms| format!("{}, {}", terms.latency, terms.counted).into(),
     )
 }
@@ -37,4 +40,24 @@ pub(crate) fn offered(run: &Run) -> String {
         || "offered by the schedule".to_owned(),
         |terms| format!("offered by {}", terms.measured_by),
     )
+}
+
+/// Behind the words for what is drawn; empty where the built-in generator sent everything.
+pub(crate) fn clock(run: &Run) -> &'static str {
+    let by = |word: &str| {
+        let named = |of: &Option<String>| of.as_deref() == Some(word);
+        run.summary.variants.iter().any(|variant| named(&variant.generator))
+    };
+    match (by("artillery"), by("builtin")) {
+        (true, false) => "; Artillery, 1 ms clock",
+        (true, true) => "; some variants by Artillery, 1 ms clock",
+        (false, _) => "",
+    }
+}
+
+/// A sentence for the page; `None` where the built-in generator sent everything.
+pub(crate) fn sentence(run: &Run) -> Option<&'static str> {
+    let sentence = "Artillery sent the requests: at even gaps, by a clock of 1 ms; its own work, a \
+                    millisecond or two a request, is part of what is shown as latency.";
+    (!clock(run).is_empty()).then_some(sentence)
 }

@@ -25,7 +25,7 @@ pub(crate) fn conclude(pair: &PairFolder, about: &About, shown: &Shown) -> Resul
 /// Compares and draws a folder from its files alone.
 pub(crate) fn draw(pair: &PairFolder) -> Result<(Comparison, PathBuf), Failure> {
     let (live, sim) = pair.load().map_err(|error| Failure::invalid(error.to_string()))?;
-    for (run, place) in [(&live, pair.live()), (&sim, pair.sim())] {
+    for (run, place) in [&live, &sim].into_iter().zip(pair.runs()) {
         for file in &run.edited {
             tell!(
                 "{}: changed since the run; the comparison shows what stands there now",

@@ -41,3 +41,12 @@ pub(crate) fn generators(scenario: &Scenario) -> String {
     // The lab's own first.
     words.into_iter().rev().collect::<Vec<_>>().join(", ")
 }
+
+/// What takes part in a run of this scenario beside `lab`, with versions.
+pub(crate) fn versions(scenario: &Scenario) -> Vec<(String, String)> {
+    if !generators(scenario).contains(Generator::Artillery.word()) {
+        return Vec::new();
+    }
+    let node = install::node().ok().map(|(_, version)| ("node".to_owned(), version));
+    [("artillery".to_owned(), install::version())].into_iter().chain(node).collect()
+}

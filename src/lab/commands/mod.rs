@@ -1,5 +1,6 @@
 //! One file a command. None may know another; what two of them need stands in a file of its own.
 
+pub(crate) mod agree;
 pub(crate) mod backends;
 pub(crate) mod bench_load;
 pub(crate) mod both;

@@ -36,10 +36,22 @@ pub(crate) fn overrides(changes: &Changes) -> Result<Overrides, Failure> {
     Ok(overrides)
 }
 
-/// `--set` and `--vary` as given, for the record.
+/// Two generators play the same load only at even gaps: the random ones of Artillery are its own.
+const EVEN_GAPS: (&str, &str) = ("load.arrivals", "constant");
+
+/// What `--load both` sets beside what is given.
+pub(crate) fn even_gaps() -> Override {
+    let (path, value) = EVEN_GAPS;
+    Override { path: path.to_owned(), value: value.to_owned() }
+}
+
+/// `--set` and `--vary` as given, for the record, and what `--load both` sets.
 pub(crate) fn as_given(changes: &Changes) -> Vec<String> {
     let set = changes.set.iter().map(|text| format!("--set {text}"));
-    set.chain(changes.vary.iter().map(|text| format!("--vary {text}"))).collect()
+    let both = changes.load.as_deref() == Some("both");
+    let (path, value) = EVEN_GAPS;
+    let even = both.then(|| format!("--set {path}={value}"));
+    set.chain(changes.vary.iter().map(|text| format!("--vary {text}"))).chain(even).collect()
 }
 
 /// The options again, as words of a command line.

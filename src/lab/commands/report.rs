@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use record::{PairFolder, Run};
+use record::{PairFolder, Pairing, Run};
 
 use crate::cli::ReportArgs;
-use crate::commands::both;
 use crate::commands::conclude::open_in_browser;
+use crate::commands::{agree, both};
 use crate::exit::{Exit, Failure};
 use crate::say::{say, tell};
 
 /// Draws the charts and the page of `args.run` again.
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
-    let page = if PairFolder::is_in(&args.run) {
-        both::draw(&PairFolder::at(&args.run))?.1
-    } else {
-        of_run(&args.run)?
+    let page = match PairFolder::open(&args.run) {
+        Some(pair) if pair.pairing() == Pairing::Engines => both::draw(&pair)?.1,
+        Some(pair) => agree::draw(&pair)?.1,
+        None => of_run(&args.run)?,
     };
     say!("{}", page.display());
     if args.open {

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use base::Stop;
-use record::{About, Calibration, PairFolder, RunWriter};
-use scenario::{Engine, Overrides, Scenario, Trial};
+use record::{About, Calibration, PairFolder, Pairing, RunWriter};
+use scenario::{Engine, Scenario, Trial};
 
 use crate::about;
-use crate::cli::{EngineArg, RunArgs, Shown};
+use crate::cli::{Changes, EngineArg, RunArgs, Shown};
 use crate::commands::conclude::{conclude, judge, why};
 use crate::commands::memory::{self, Room};
-use crate::commands::{both, calibration, hire, load, overrides, play};
+use crate::commands::{agree, both, calibration, hire, load, overrides, play};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 use crate::say::tell;
@@ -21,19 +21,19 @@ use crate::stamp::fresh;
 
 /// Plays every file of `args`; the worst end wins.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let overrides = overrides::overrides(&args.changes)?;
-    let (scenarios, also_simulated) = match args.changes.engine {
-        Some(EngineArg::Both) => load_both(args, &overrides)?,
-        _ => (load::scenarios(&args.files, &overrides)?, Vec::new()),
+    let pairing = pairing(&args.changes)?;
+    let (scenarios, seconds) = match pairing {
+        Some(pairing) => load_pairs(args, pairing)?,
+        None => (load::scenarios(&args.files, &overrides::overrides(&args.changes)?)?, Vec::new()),
     };
     let mut told = BTreeSet::new();
-    for note in scenarios.iter().chain(&also_simulated).flat_map(|scenario| &scenario.notes) {
+    for note in scenarios.iter().chain(&seconds).flat_map(|scenario| &scenario.notes) {
         if told.insert(note) {
             tell!("{note}");
         }
     }
     let folders = folders(args, &scenarios)?;
-    let both = !also_simulated.is_empty();
+    let both = pairing == Some(Pairing::Engines);
     let simulates = both || scenarios.iter().any(|scenario| scenario.engine == Engine::Sim);
     let calibration = calibration::of_run(args.calibration.as_deref(), both, simulates)?;
     let calibration = calibration.as_ref();
@@ -43,9 +43,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let stop = signals::install()?;
     let mut worst = Exit::Good;
     for (index, (scenario, folder)) in scenarios.iter().zip(folders).enumerate() {
-        let exit = match also_simulated.get(index) {
-            Some(sim) => run_both(args, scenario, sim, &folder, calibration, &stop),
-            None => run_one(args, scenario, &folder, calibration, &stop, Some(&args.shown)),
+        let exit = match (pairing, seconds.get(index)) {
+            (Some(pairing), Some(second)) => {
+                run_pair(args, pairing, [scenario, second], &folder, calibration, &stop)
+            }
+            _ => run_one(args, scenario, &folder, calibration, &stop, Some(&args.shown)),
         };
         let exit = exit.unwrap_or_else(Failure::report);
         worst = worst.worst(exit);
@@ -54,6 +56,23 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(worst)
+}
+
+/// Whether every scenario is to be played twice, and what the two runs differ by.
+fn pairing(changes: &Changes) -> Result<Option<Pairing>, Failure> {
+    let generators = changes.load.as_deref() == Some("both");
+    match (changes.engine, generators) {
+        (Some(EngineArg::Both), true) => Err(Failure::invalid(
+            "--engine both and --load both: write one of them, for one comparison at a time",
+        )),
+        (Some(EngineArg::Sim), true) => Err(Failure::invalid(
+            "--load both: generators send real requests, and none are sent with --engine sim; \
+             write one of the two",
+        )),
+        (Some(EngineArg::Both), false) => Ok(Some(Pairing::Engines)),
+        (_, true) => Ok(Some(Pairing::Generators)),
+        _ => Ok(None),
+    }
 }
 
 /// One run folder per scenario.
@@ -77,17 +96,27 @@ fn folders(args: &RunArgs, scenarios: &[Scenario]) -> Result<Vec<PathBuf>, Failu
     Ok(folders)
 }
 
-/// Every scenario for both engines, or what is wrong with it for either.
-fn load_both(
-    args: &RunArgs,
-    overrides: &Overrides,
-) -> Result<(Vec<Scenario>, Vec<Scenario>), Failure> {
-    let of = |engine: &str| {
-        let overrides = Overrides { engine: Some(engine.to_owned()), ..overrides.clone() };
+/// Every scenario as both runs of a pair play it, or what is wrong with it for either.
+fn load_pairs(args: &RunArgs, pairing: Pairing) -> Result<(Vec<Scenario>, Vec<Scenario>), Failure> {
+    let given = overrides::overrides(&args.changes)?;
+    let of = |which: &str| {
+        let mut overrides = given.clone();
+        match pairing {
+            Pairing::Engines => overrides.engine = Some(which.to_owned()),
+            Pairing::Generators => {
+                overrides.engine = Some(Engine::Live.word().to_owned());
+                overrides.load = Some(which.to_owned());
+                overrides.set.push(overrides::even_gaps());
+            }
+        }
         load::scenarios(&args.files, &overrides)
     };
-    match (of("live"), of("sim")) {
-        (Ok(live), Ok(sim)) => Ok((live, sim)),
+    let [first, second] = match pairing {
+        Pairing::Engines => ["live", "sim"],
+        Pairing::Generators => ["builtin", "artillery"],
+    };
+    match (of(first), of(second)) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
         (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
         (Err(mut failure), Err(other)) => {
             let more = other.lines.into_iter().filter(|line| !failure.lines.contains(line));
@@ -98,23 +127,23 @@ fn load_both(
     }
 }
 
-/// A scenario live and then simulated, each in its folder as if played alone, and the comparison.
-/// A simulation that is poor is a result, and no failure of the command.
-fn run_both(
+/// A scenario played twice, each time in its folder as if played alone, and the comparison.
+fn run_pair(
     args: &RunArgs,
-    live: &Scenario,
-    sim: &Scenario,
+    pairing: Pairing,
+    scenarios: [&Scenario; 2],
     folder: &Path,
     calibration: Option<&Calibration>,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
-    let about = About { engine: "both".to_owned(), ..about(args, live) };
-    // Before the live run, which takes minutes.
-    room(args, sim, &numbered(sim))?;
-    let pair = PairFolder::create(folder).map_err(Failure::unwritten)?;
+    let about = of_pair(args, pairing, scenarios[0]);
+    // Before the live runs, which take minutes.
+    room(args, scenarios[1], &numbered(scenarios[1]))?;
+    hire::artillery(scenarios[1], &numbered(scenarios[1]), args.pace.quiet, stop)?;
+    let pair = PairFolder::create(folder, pairing).map_err(Failure::unwritten)?;
     let shown = (!args.shown.json).then_some(&Shown { json: false, open: false });
     let mut worst = Exit::Good;
-    for (scenario, folder) in [(live, pair.live()), (sim, pair.sim())] {
+    for (scenario, folder) in scenarios.into_iter().zip(pair.runs()) {
         let exit = run_one(args, scenario, &folder, calibration, stop, shown)
             .unwrap_or_else(Failure::report);
         worst = worst.worst(exit);
@@ -125,8 +154,20 @@ fn run_both(
             return Ok(worst);
         }
     }
-    both::conclude(&pair, &about, &args.shown)?;
+    match pairing {
+        // A simulation that is poor is a result, and no failure of the command.
+        Pairing::Engines => both::conclude(&pair, &about, &args.shown)?,
+        Pairing::Generators => worst = worst.worst(agree::conclude(&pair, &about, &args.shown)?),
+    }
     Ok(worst)
+}
+
+fn of_pair(args: &RunArgs, pairing: Pairing, first: &Scenario) -> About {
+    let about = about(args, first);
+    match pairing {
+        Pairing::Engines => About { engine: "both".to_owned(), ..about },
+        Pairing::Generators => About { generator: "builtin, artillery".to_owned(), ..about },
+    }
 }
 
 fn run_one(
@@ -184,6 +225,8 @@ fn numbered(scenario: &Scenario) -> Vec<(usize, Trial)> {
 }
 
 fn about(args: &RunArgs, scenario: &Scenario) -> About {
+    let mut here = about::here();
+    here.versions.extend(hire::versions(scenario));
     About {
         scenario: scenario.name.clone(),
         question: scenario.question.clone(),
@@ -193,6 +236,6 @@ fn about(args: &RunArgs, scenario: &Scenario) -> About {
         generator: hire::generators(scenario),
         seed: scenario.seed,
         overrides: overrides::as_given(&args.changes),
-        ..about::here()
+        ..here
     }
 }

@@ -1,4 +1,5 @@
-//! The percentile spectra of a live run and of its simulation, one panel a variant.
+//! The percentile spectra of two runs of a scenario, one panel a variant. It must not know what the
+//! two differ by.
 
 use record::Run;
 
@@ -9,47 +10,68 @@ use crate::format;
 use crate::panel::{Look, Panel, Points};
 use crate::scale::Scale;
 use crate::theme;
-use record::fidelity::{Comparison, VariantComparison};
 
 pub(crate) const NAME: &str = "both_spectra";
 
 /// More panels than this nobody compares by eye; the table has them all.
 const MAX_PANELS: usize = 12;
 
-const LIVE: Look = Look::new(theme::BLUE, theme::MARKERS[0]);
-const SIM: Look = Look::new(theme::VERMILLION, theme::MARKERS[1]);
+const FIRST: Look = Look::new(theme::BLUE, theme::MARKERS[0]);
+const SECOND: Look = Look::new(theme::VERMILLION, theme::MARKERS[1]);
 
-struct Pair<'a> {
-    variant: &'a VariantComparison,
-    live: Points,
-    sim: Points,
+/// A variant, as both runs have it.
+pub(crate) struct Both<'a> {
+    pub(crate) name: &'a str,
+    /// Above its panel.
+    pub(crate) heading: String,
+    /// Milliseconds, of the first run and of the second.
+    pub(crate) p50: [Option<f64>; 2],
+    pub(crate) p99: [Option<f64>; 2],
 }
 
-pub(crate) fn draw(comparison: &Comparison, live: &Run, sim: &Run) -> Option<Chart> {
-    let mut pairs: Vec<Pair<'_>> = comparison
-        .variants
+/// What the two runs are called, and how the chart is read.
+pub(crate) struct Words {
+    pub(crate) title: &'static str,
+    /// Behind what is drawn in which unit; may be empty.
+    pub(crate) subtitle: &'static str,
+    /// In the legend and in sentences.
+    pub(crate) runs: [&'static str; 2],
+    pub(crate) reading: &'static str,
+}
+
+struct Pair<'a> {
+    both: &'a Both<'a>,
+    first: Points,
+    second: Points,
+}
+
+pub(crate) fn draw(variants: &[Both<'_>], words: &Words, runs: [&Run; 2]) -> Option<Chart> {
+    let mut pairs: Vec<Pair<'_>> = variants
         .iter()
         .take(MAX_PANELS)
-        .map(|variant| Pair {
-            live: line(live, &variant.name),
-            sim: line(sim, &variant.name),
-            variant,
+        .map(|both| Pair {
+            first: line(runs[0], both.name),
+            second: line(runs[1], both.name),
+            both,
         })
         .collect();
-    let points = || pairs.iter().flat_map(|pair| pair.live.iter().chain(&pair.sim));
+    let points = || pairs.iter().flat_map(|pair| pair.first.iter().chain(&pair.second));
     points().next()?;
     let x = Scale::of_tails(points().map(|point| point.0).fold(10.0, f64::max));
-    let lines = pairs.iter_mut().flat_map(|pair| [&mut pair.live, &mut pair.sim]).collect();
+    let lines = pairs.iter_mut().flat_map(|pair| [&mut pair.first, &mut pair.second]).collect();
     let y = fit(lines);
     let kind = if y.is_log() { ", both axes logarithmic" } else { "" };
     let frame = Frame {
-        title: "Latency by percentile, measured and simulated".to_owned(),
-        subtitle: format!("good requests, intended start to last byte, all rounds merged{kind}"),
+        title: words.title.to_owned(),
+        subtitle: format!(
+            "good requests, intended start to last byte, all rounds merged{kind}{}",
+            words.subtitle
+        ),
         legend: vec![
-            Key::new("live", Sample::Line(LIVE)),
-            Key::new("simulated", Sample::Dashed(SIM.colour)),
+            Key::new(words.runs[0], Sample::Line(FIRST)),
+            Key::new(words.runs[1], Sample::Dashed(SECOND.colour)),
         ],
-        headings: pairs.iter().map(|pair| heading(pair.variant)).collect(),
+        headings: pairs.iter().map(|pair| pair.both.heading.clone()).collect(),
         columns: columns_for(pairs.len()),
         panel_height: if pairs.len() > 2 { 200.0 } else { 260.0 },
         margin: 0.0,
@@ -65,15 +87,15 @@ pub(crate) fn draw(comparison: &Comparison, live: &Run, sim: &Run) -> Option<Cha
         if frame.is_leftmost(i) {
             panel.draw_y_title(&mut scene, "latency (ms)");
         }
-        panel.draw_line(&mut scene, &pair.live, LIVE, 0);
-        panel.draw_dashes(&mut scene, &pair.sim, SIM);
+        panel.draw_line(&mut scene, &pair.first, FIRST, 0);
+        panel.draw_dashes(&mut scene, &pair.second, SECOND);
     }
-    let all = comparison.variants.len();
+    let all = variants.len();
     Some(Chart {
         name: NAME,
-        title: "Latency by percentile, measured and simulated",
-        reading: "Solid is what was measured, dashed what was simulated. Go up from a percentile: where the two lines lie on each other the simulation tells what really happened; the distance between them there is its error at this percentile. The last points are single requests and may differ.",
-        alt: alt(&pairs),
+        title: words.title,
+        reading: words.reading,
+        alt: alt(&pairs, words.runs),
         left_out: (all > MAX_PANELS).then(|| {
             format!("{MAX_PANELS} of {all} variants shown: the first in the scenario's order.")
         }),
@@ -81,21 +103,15 @@ pub(crate) fn draw(comparison: &Comparison, live: &Run, sim: &Run) -> Option<Cha
     })
 }
 
-fn heading(variant: &VariantComparison) -> String {
-    format!("{}: {}", variant.name, variant.grade.word())
-}
-
-fn alt(pairs: &[Pair<'_>]) -> String {
+fn alt(pairs: &[Pair<'_>], runs: [&str; 2]) -> String {
     let one = |pair: &Pair<'_>| {
-        let VariantComparison { name, p50_ms, p99_ms, .. } = pair.variant;
-        format!(
-            "{name}: p50 {} ms live and {} ms simulated, p99 {} and {} ms",
-            format::optional(p50_ms.live),
-            format::optional(p50_ms.sim),
-            format::optional(p99_ms.live),
-            format::optional(p99_ms.sim)
-        )
+        let Both { name, p50, p99, .. } = pair.both;
+        let of = |figures: [Option<f64>; 2]| figures.map(format::optional);
+        let ([p50_a, p50_b], [p99_a, p99_b]) = (of(*p50), of(*p99));
+        let [a, b] = runs;
+        format!("{name}: p50 {p50_a} ms {a} and {p50_b} ms {b}, p99 {p99_a} and {p99_b} ms")
     };
     let each: Vec<String> = pairs.iter().map(one).collect();
-    format!("Latency against percentile of requests, live and simulated. {}.", each.join("; "))
+    let [a, b] = runs;
+    format!("Latency against percentile of requests, {a} and {b}. {}.", each.join("; "))
 }

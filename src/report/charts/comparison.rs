@@ -5,12 +5,11 @@ use record::summary::VariantSummary;
 
 use super::Chart;
 use crate::figure::{Frame, Key, Sample};
-use crate::format;
 use crate::panel::{Area, Look, Panel};
 use crate::scale::Scale;
 use crate::scene::{Align, Colour, Marker, Scene};
 use crate::theme;
-use crate::words;
+use crate::{format, words};
 
 pub(super) const NAME: &str = "comparison";
 

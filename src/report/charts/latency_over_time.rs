@@ -6,7 +6,6 @@ use record::rows::EventLine;
 use super::Chart;
 use crate::fault;
 use crate::figure::{Key, Sample};
-use crate::format;
 use crate::limits::{self, LimitLine};
 use crate::panel::{Look, Panel};
 use crate::scale::Scale;
@@ -14,7 +13,7 @@ use crate::scene::{Align, Colour, Marker, Scene};
 use crate::theme;
 use crate::timechart::{self, TimeChart, TimePanel};
 use crate::timeline::{self, Window};
-use crate::words;
+use crate::{format, words};
 
 pub(super) const NAME: &str = "latency_over_time";
 

@@ -5,11 +5,10 @@ use record::rows::SpectrumRow;
 
 use super::Chart;
 use crate::figure::{Frame, Key, Sample};
-use crate::format;
 use crate::panel::{Look, Panel, Points};
 use crate::scale::Scale;
 use crate::theme;
-use crate::words;
+use crate::{format, words};
 
 pub(super) const NAME: &str = "spectrum";
 

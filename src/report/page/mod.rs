@@ -1,6 +1,7 @@
 //! The page: one file that reads without JavaScript and without a network. It must not calculate;
 //! all text of the run passes through maud, which escapes it.
 
+pub(crate) mod agreement;
 pub(crate) mod fidelity;
 mod provenance;
 mod tables;
@@ -10,7 +11,7 @@ use record::Run;
 use record::summary::Terms;
 
 use crate::charts::Chart;
-use crate::format;
+use crate::{format, words};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -101,7 +102,7 @@ fn verdict(run: &Run) -> Markup {
             p.facts {
                 (played(run)) ", "
                 (format::seconds(summary.duration_s)) " measured in windows of "
-                (format::seconds(summary.window_s)) (rounds(run)) "."
+                (format::seconds(summary.window_s)) (rounds(run)) (words::clock(run)) "."
                 @for phase in &summary.phases { " " (load(phase)) }
             }
         }

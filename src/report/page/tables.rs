@@ -189,6 +189,7 @@ pub(super) fn latency(run: &Run) -> Markup {
                             } @else {
                                 "Milliseconds. Good requests only, from intended start to last byte; rounds merged, never averaged. "
                                 "Dispatch is the part before the first byte was written: what the generator or its connections added."
+                                @if let Some(sentence) = words::sentence(run) { " " (sentence) }
                             }
                         }
                         (column_heads(&heads))

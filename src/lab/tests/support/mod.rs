@@ -2,6 +2,8 @@
 //! It must not assert anything about results.
 #![allow(dead_code)] // each test file uses its part
 
+pub(crate) mod artillery;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -49,7 +51,7 @@ impl Bench {
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
         let mut command = self.lab();
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running(Some(command.spawn().expect("lab starts")))
+        Running::start(command)
     }
 }
 
@@ -85,6 +87,11 @@ impl Done {
 pub(crate) struct Running(Option<Child>);
 
 impl Running {
+    /// Starts a command that is not waited for.
+    pub(crate) fn start(mut command: Command) -> Self {
+        Self(Some(command.spawn().expect("lab starts")))
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.0.as_ref().expect("not waited for yet").id()).expect("a process id")
     }

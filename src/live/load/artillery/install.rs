@@ -176,12 +176,7 @@ pub fn ensure(
     if find(&folder).is_none() && !install(&npm, &folder, keeper, stop, tell)? {
         return Ok(None);
     }
-    let artillery = find(&folder).ok_or_else(|| InstallError::Failed {
-        how: "npm ended well, and there is no node_modules/artillery/bin/run".into(),
-        log: cache.join("npm.err"),
-        last_lines: Vec::new(),
-    })?;
-    Ok(installed(artillery))
+    Ok(find(&folder).and_then(installed))
 }
 
 /// Waits until no other `lab` installs; the file stays, empty, for the next.
@@ -257,10 +252,15 @@ fn install(
     let status = process.finish(GRACE);
     let how = match (ended, status) {
         (None, _) => return remove(&part).map(|()| false),
-        (Some(true), Some(status)) if status.success() => {
+        (Some(true), Some(status)) if status.success() && find(&part).is_some() => {
+            // Of another lab's that was damaged since, nothing must be left.
+            remove(folder)?;
             fs::rename(&part, folder).map_err(at(folder))?;
             tell(&format!("Artillery is installed, in {} s", began.elapsed().as_secs()));
             return Ok(true);
+        }
+        (Some(true), Some(status)) if status.success() => {
+            "npm ended well, and there is no node_modules/artillery/bin/run".to_owned()
         }
         (Some(true), Some(status)) => crate::process::describe(status),
         _ => format!("not within {} min", INSTALL_WITHIN.as_secs() / 60),

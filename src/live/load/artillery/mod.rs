@@ -45,6 +45,9 @@ const REPORTS_WITHIN: Duration = Duration::from_secs(90);
 const GRACE: Duration = Duration::from_secs(5);
 /// How often is looked whether it lives and the load shall go on.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long notes may be on their way when Artillery has ended: a stranger may hold the pipe open, and
+/// then no end of it comes.
+const READ_WITHIN: Duration = Duration::from_secs(1);
 /// Notes that may wait: some 4 MB.
 const WAITING_NOTES: usize = 1 << 16;
 /// More than the longest line that is written whole.
@@ -80,6 +83,9 @@ impl Hired {
         folder: &Path,
         stop: &Stop,
     ) -> Result<Option<Self>, Error> {
+        // Artillery takes a reporter by its whole path alone.
+        let folder = std::path::absolute(folder)
+            .map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
         let script = script::script(&trial.variant.load, targets, trial.seed, cores());
         let parts = [
             (SCRIPT, script.json.as_bytes()),
@@ -90,11 +96,14 @@ impl Hired {
             let path = folder.join(name);
             fs::write(&path, bytes).map_err(|source| Error::Folder { path, source })?;
         }
-        let (mut process, notes) = launch(installed, keeper, folder)?;
+        let (mut process, notes) = launch(installed, keeper, &folder)?;
         let began = Instant::now();
         let mut who = None;
         loop {
-            match notes.recv_timeout(LOOK_EVERY) {
+            let heard = notes.recv_timeout(LOOK_EVERY);
+            let ended = heard.is_err() && process.ended(LOOK_EVERY);
+            // What it said last may still be on its way.
+            match if ended { notes.recv_timeout(READ_WITHIN) } else { heard } {
                 Ok(Ok(Note::Hello { pid, node, version })) => {
                     who = Pid::from_raw(pid).map(|pid| (pid, node, version));
                 }
@@ -111,8 +120,7 @@ impl Hired {
                 Ok(Err(line)) => {
                     return Err(broken(process, &format!("wrote half a note ({line:?})")));
                 }
-                // Without a writer nothing more will come, and nothing is waited for above.
-                Err(_) if process.ended(LOOK_EVERY) => {
+                Err(_) if ended => {
                     let status = process.finish(Duration::ZERO).map_or_else(String::new, describe);
                     return Err(broken(process, &format!("ended before it began ({status})")));
                 }
@@ -184,8 +192,6 @@ fn hear(
     patience: Duration,
     halt: &Stop,
 ) -> Option<String> {
-    /// A pipe may be held open by a stranger, after all of it was read.
-    const READ_WITHIN: Duration = Duration::from_secs(1);
     let began = Instant::now();
     let (mut looked, mut ended) = (began, None);
     loop {

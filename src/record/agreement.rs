@@ -1,0 +1,276 @@
+//! Do two load generators measure the same? The built-in one and Artillery, one after the other under
+//! the same load. A pure function of two run folders; it must not know generators.
+
+use serde::{Deserialize, Serialize};
+
+use crate::run::{LoadError, Run};
+use crate::summary::{PhaseEntry, VariantSummary};
+use crate::units::significant;
+
+/// The version of the shape in comparison.json.
+const SCHEMA: u32 = 1;
+
+/// The medians may differ by so much, ms: two ticks of Artillery's clock, which its own work takes.
+const P50_MS: f64 = 2.0;
+
+/// The shares of requests that did not end well may differ by so much: which requests a fault meets
+/// is a matter of milliseconds.
+const FAILED: f64 = 0.01;
+
+/// comparison.json, of two generators.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// The version of this shape.
+    pub schema: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// What it asks.
+    pub question: String,
+    /// The seed of both.
+    pub seed: u64,
+    /// "agree", "differ", or "none" where a run cannot be believed or is not whole.
+    pub verdict: String,
+    /// What decided it.
+    pub reasons: Vec<String>,
+    /// The verdict of the measurement with the built-in generator.
+    pub builtin: String,
+    /// The verdict of the measurement with Artillery.
+    pub artillery: String,
+    /// One entry for each variant that both have.
+    pub variants: Vec<VariantAgreement>,
+}
+
+/// One variant under both generators.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VariantAgreement {
+    /// Its name.
+    pub name: String,
+    /// Whether they agree.
+    pub agrees: bool,
+    /// Where they do not, in words.
+    pub differences: Vec<String>,
+    /// Under the built-in generator.
+    pub builtin: Measured,
+    /// Under Artillery.
+    pub artillery: Measured,
+    /// Artillery's median minus the other's.
+    pub p50_difference_ms: Option<f64>,
+}
+
+/// What one generator measured of a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Requests that it made.
+    pub intended: u64,
+    /// Completed well.
+    pub ok: u64,
+    /// 1 − ok ÷ intended.
+    pub failed_ratio: Option<f64>,
+    /// Milliseconds.
+    pub p50_ms: Option<f64>,
+    /// Milliseconds.
+    pub p90_ms: Option<f64>,
+    /// Milliseconds.
+    pub p99_ms: Option<f64>,
+}
+
+/// Compares a run under the built-in generator with one under Artillery.
+///
+/// # Errors
+/// When they are not of the same scenario, overrides and seed, or under other generators.
+pub fn compare(builtin: &Run, artillery: &Run) -> Result<Agreement, LoadError> {
+    belong_together(builtin, artillery)?;
+    let slack = slack(&builtin.summary.phases);
+    let pairs = builtin.summary.variants.iter().filter_map(|ours| {
+        let theirs = artillery.summary.variants.iter().find(|theirs| theirs.name == ours.name)?;
+        Some(of_variant(ours, theirs, slack * u64::from(ours.rounds)))
+    });
+    let variants: Vec<VariantAgreement> = pairs.collect();
+    let (verdict, reasons) = verdict(builtin, artillery, &variants);
+    Ok(Agreement {
+        schema: SCHEMA,
+        scenario: builtin.summary.scenario.clone(),
+        question: builtin.summary.question.clone(),
+        seed: builtin.summary.seed,
+        verdict: verdict.to_owned(),
+        reasons,
+        builtin: builtin.summary.verdict.clone(),
+        artillery: artillery.summary.verdict.clone(),
+        variants,
+    })
+}
+
+/// Two runs of different scenarios have no difference that says anything.
+fn belong_together(builtin: &Run, artillery: &Run) -> Result<(), LoadError> {
+    let fault = |run: &Run, message: String| {
+        Err(LoadError {
+            file: run.folder.join(crate::manifest::FILE).display().to_string(),
+            line: None,
+            message: format!(
+                "{message}; compare two runs of one scenario, as lab run --load both leaves them"
+            ),
+        })
+    };
+    for (run, generator) in [(builtin, "builtin"), (artillery, "artillery")] {
+        let found = run.manifest["generator"].as_str().unwrap_or_default();
+        if found != generator {
+            return fault(run, format!("the load is of \"{found}\" and not of \"{generator}\""));
+        }
+    }
+    for key in ["scenario", "scenario_text", "overrides", "seed"] {
+        if builtin.manifest[key] != artillery.manifest[key] {
+            let other = builtin.folder.display();
+            return fault(artillery, format!("its {key} is not that of {other}"));
+        }
+    }
+    Ok(())
+}
+
+/// By how many requests a round of the two may differ, because Artillery makes whole ones: one each
+/// second of a ramp, and one in a phase that holds no whole number of them.
+fn slack(phases: &[PhaseEntry]) -> u64 {
+    let of = |phase: &PhaseEntry| {
+        let lasts = phase.to_s - phase.from_s;
+        let ramps = phase.rate_from != phase.rate_to;
+        let whole = (lasts * phase.rate_from).fract() == 0.0;
+        match (ramps, whole) {
+            (true, _) => lasts.ceil() as u64,
+            (false, false) => 1,
+            (false, true) => 0,
+        }
+    };
+    phases.iter().map(of).sum()
+}
+
+fn of_variant(ours: &VariantSummary, theirs: &VariantSummary, slack: u64) -> VariantAgreement {
+    let (builtin, artillery) = (Measured::of(ours), Measured::of(theirs));
+    let mut differences = Vec::new();
+    if builtin.intended.abs_diff(artillery.intended) > slack {
+        differences.push(format!(
+            "the built-in generator made {} requests and Artillery {}",
+            builtin.intended, artillery.intended
+        ));
+    }
+    let apart = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| significant(b - a));
+    let failed = apart(builtin.failed_ratio, artillery.failed_ratio);
+    if failed.is_some_and(|failed| failed.abs() > FAILED) {
+        differences.push(format!(
+            "{} of {} requests ended well under the built-in generator, {} of {} under Artillery",
+            builtin.ok, builtin.intended, artillery.ok, artillery.intended
+        ));
+    }
+    let p50_difference_ms = apart(builtin.p50_ms, artillery.p50_ms);
+    match (p50_difference_ms, builtin.p50_ms, artillery.p50_ms) {
+        (Some(difference), Some(a), Some(b)) if difference.abs() > P50_MS => {
+            differences
+                .push(format!("the medians are {a:.1} and {b:.1} ms, more than {P50_MS} ms apart"));
+        }
+        (None, a, b) if a.is_some() != b.is_some() => {
+            differences.push("only under one of them did any request end well".to_owned());
+        }
+        _ => {}
+    }
+    VariantAgreement {
+        name: ours.name.clone(),
+        agrees: differences.is_empty(),
+        differences,
+        builtin,
+        artillery,
+        p50_difference_ms,
+    }
+}
+
+impl Measured {
+    fn of(variant: &VariantSummary) -> Self {
+        let counts = &variant.counts;
+        let share = counts.ok as f64 / counts.intended as f64;
+        Self {
+            intended: counts.intended,
+            ok: counts.ok,
+            failed_ratio: (counts.intended > 0).then(|| significant(1.0 - share)),
+            p50_ms: variant.latency_ms.p50,
+            p90_ms: variant.latency_ms.p90,
+            p99_ms: variant.latency_ms.p99,
+        }
+    }
+}
+
+fn verdict(
+    builtin: &Run,
+    artillery: &Run,
+    variants: &[VariantAgreement],
+) -> (&'static str, Vec<String>) {
+    let mut reasons = Vec::new();
+    for (run, who) in [(builtin, "the built-in generator"), (artillery, "Artillery")] {
+        let verdict = &run.summary.verdict;
+        if !["valid", "suspect"].contains(&verdict.as_str()) {
+            reasons.push(format!("the measurement under {who} is {verdict}"));
+        }
+    }
+    if !reasons.is_empty() {
+        return ("none", reasons);
+    }
+    for variant in variants {
+        let of = |difference: &String| format!("{}: {difference}", variant.name);
+        reasons.extend(variant.differences.iter().map(of));
+    }
+    (if reasons.is_empty() { "agree" } else { "differ" }, reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_artillery_rounds_may_differ() {
+        let phase = |lasts, rate_from, rate_to| PhaseEntry {
+            name: "p".into(),
+            from_s: 3.0,
+            to_s: 3.0 + lasts,
+            rate_from,
+            rate_to,
+        };
+        for (phases, expected) in [
+            (vec![phase(10.0, 100.0, 100.0)], 0),
+            (vec![phase(10.0, 0.5, 0.5)], 0),
+            (vec![phase(1.0, 0.5, 0.5)], 1),
+            (vec![phase(10.0, 0.0, 100.0)], 10),
+            (vec![phase(10.0, 0.0, 100.0), phase(1.5, 3.0, 3.0)], 11),
+        ] {
+            assert_eq!(slack(&phases), expected, "{phases:?}");
+        }
+    }
+
+    #[test]
+    fn what_counts_as_a_difference() {
+        let variant = |intended, ok, p50: Option<f64>| {
+            let text = serde_json::json!({
+                "name": "v", "subject": "lab", "parameters": {}, "rounds": 1,
+                "intended": intended, "sent": intended, "ok": ok, "failed": intended - ok,
+                "rejected": 0, "dropped": 0, "unfinished": 0, "attempts": null, "retries": null,
+                "offered_rps": 1.0, "achieved_rps": 1.0,
+                "latency_ms": { "p50": p50 }, "service_ms": {}, "dispatch_ms": {},
+                "failed_ms": {}, "failures": {}, "backends": [], "resources": {},
+                "per_round": [],
+            });
+            serde_json::from_value::<VariantSummary>(text).expect("its shape")
+        };
+        let ours = variant(1000, 1000, Some(20.0));
+        for (intended, ok, p50, slack, part) in [
+            (1000_u64, 1000_u64, Some(22.0), 0, None),
+            (1000, 1000, Some(18.0), 0, None),
+            (1000, 1000, Some(22.1), 0, Some("20.0 and 22.1 ms")),
+            (999, 999, Some(20.0), 0, Some("made 1000 requests and Artillery 999")),
+            (999, 999, Some(20.0), 1, None),
+            (1000, 990, Some(20.0), 0, None),
+            (1000, 989, Some(20.0), 0, Some("989 of 1000")),
+            (1000, 0, None, 0, Some("0 of 1000")),
+        ] {
+            let found = of_variant(&ours, &variant(intended, ok, p50), slack);
+            assert_eq!(found.agrees, part.is_none(), "{found:?}");
+            if let Some(part) = part {
+                assert!(found.differences.iter().any(|text| text.contains(part)), "{found:?}");
+            }
+        }
+    }
+}

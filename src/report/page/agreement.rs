@@ -1,0 +1,101 @@
+//! The page of two load generators: what each measured. It must not judge.
+
+use maud::{Markup, html};
+use record::Agreement;
+use record::agreement::{Measured, VariantAgreement};
+
+use super::tables::{Head, column_heads, wide};
+use super::{charts, document};
+use crate::charts::Chart;
+use crate::format::{optional, percent, short};
+
+use Head::{Number, Text};
+
+/// The whole page. `drawn` are the charts with their SVG documents.
+pub(crate) fn page(agreement: &Agreement, drawn: &[(Chart, String)]) -> String {
+    let heading = format!("{}, under two load generators", agreement.scenario);
+    let main = html! {
+        (verdict(agreement))
+        (figures(agreement))
+        (charts(None, drawn))
+        section {
+            h2 { "Where this comes from" }
+            p {
+                "The two runs, each with a report of its own: "
+                a href="builtin/report.html" { "built-in" } ", "
+                a href="artillery/report.html" { "Artillery" }
+                ". The figures are in " code { "comparison.json" } " and "
+                code { "comparison.csv" } "."
+            }
+        }
+    };
+    let title = format!("{heading}: {}", agreement.verdict);
+    document(&title, &heading, &agreement.question, &main)
+}
+
+fn verdict(agreement: &Agreement) -> Markup {
+    let (sign, class, words) = match agreement.verdict.as_str() {
+        "agree" => ("✓", "good", "both generators measured the same."),
+        "differ" => ("✗", "bad", "one of the generators measured something else."),
+        _ => ("!", "doubtful", "the two runs cannot be compared as they are."),
+    };
+    html! {
+        section.verdict.(class) aria-label="Verdict" {
+            p { strong { (sign) " " (agreement.verdict) } ": " (words) }
+            ul { @for reason in &agreement.reasons { li { (reason) } } }
+            p.facts {
+                "Both have the same scenario text, changes and seed (" (agreement.seed)
+                "), even gaps, and for each request the same luck and key. They agree where they made "
+                "equally many requests, the shares that failed are within 1 %, and the medians "
+                "within 2 ms. Measurement: " (agreement.builtin) " under the built-in generator, "
+                (agreement.artillery) " under Artillery."
+            }
+        }
+    }
+}
+
+fn figures(agreement: &Agreement) -> Markup {
+    let heads = [
+        Text("variant"),
+        Text("agree"),
+        Number("requests"),
+        Number("ok"),
+        Number("failed"),
+        Number("p50 ms"),
+        Number("p90 ms"),
+        Number("p99 ms"),
+    ];
+    html! {
+        section {
+            h2 { "Figures" }
+            (wide("Figures", &html! {
+                table {
+                    caption { "Under the built-in generator → under Artillery (1 ms clock)." }
+                    (column_heads(&heads))
+                    tbody { @for variant in &agreement.variants { (row(variant)) } }
+                }
+            }))
+        }
+    }
+}
+
+fn row(of: &VariantAgreement) -> Markup {
+    let class = if of.agrees { "yes" } else { "no" };
+    let failed = |of: &Measured| of.failed_ratio.map_or_else(|| "–".to_owned(), percent);
+    let (a, b) = (&of.builtin, &of.artillery);
+    let difference = of.p50_difference_ms.map_or_else(String::new, |ms| {
+        format!(" ({}{})", if ms > 0.0 { "+" } else { "" }, short(ms))
+    });
+    html! {
+        tr {
+            th scope="row" { (of.name) }
+            td.text { span.(class) { (class) } }
+            td { (a.intended) " → " (b.intended) }
+            td { (a.ok) " → " (b.ok) }
+            td { (failed(a)) " → " (failed(b)) }
+            td { (optional(a.p50_ms)) " → " (optional(b.p50_ms)) (difference) }
+            td { (optional(a.p90_ms)) " → " (optional(b.p90_ms)) }
+            td { (optional(a.p99_ms)) " → " (optional(b.p99_ms)) }
+        }
+    }
+}
