@@ -14,7 +14,8 @@
 //   phase INDEX NS                     a phase has begun, by CLOCK_MONOTONIC
 //   over INDEX NS                      and ended
 //   b N NS                             request N was due: its virtual user was made
-//   e N SENT ENDED STATUS BACKEND ERR  it ended; "-" where there is none
+//   e N SENT ENDED STATUS BACKEND ERR  it ended, and when all of it had been written before; "-"
+//                                      where there is none
 //   l NS BUSY LATE                     a worker's event loop since the line before: the share of time
 //                                      in which it was busy, and the longest it was late, ns
 //   total NAME VALUE                   a counter of Artillery's own, at the end
@@ -22,6 +23,7 @@
 //   bye                                all has been told
 'use strict';
 
+const { subscribe } = require('node:diagnostics_channel');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
@@ -113,11 +115,21 @@ if (!isMainThread && record !== undefined) {
   process.on('exit', flush);
 }
 
+// The virtual users whose requests are on their way, by number.
+const open = new Map();
+// Node tells of each request that it sends. Artillery's own timings are whole milliseconds, and begin
+// before the work with which it prepares a request: a millisecond or two.
+subscribe('http.client.request.start', ({ request }) => {
+  const vu = open.get(Number(request.getHeader('x-lab-request')));
+  if (vu) request.once('finish', () => { vu.sent = now(); });
+});
+
 // beforeScenario: the virtual user was made this moment.
 module.exports.begin = function begin(context, _events, next) {
   const number = made * lab.workers + place;
   made += 1;
-  context.lab = { number, ended: false };
+  context.lab = { number };
+  open.set(number, context.lab);
   note(`b ${number} ${now()}`);
   next();
 };
@@ -146,14 +158,13 @@ module.exports.prepare = function prepare(request, context, events, next) {
   if (lab.targets.length > 1) {
     request.url = `${lab.targets[number % lab.targets.length]}${request.url.slice(lab.targets[0].length)}`;
   }
-  context.lab.prepared = now();
   next();
 };
 
 // afterResponse: the last byte of the body is there.
 module.exports.answered = function answered(_request, response, context, _events, next) {
   const backend = response.headers['x-lab-backend'] ?? '-';
-  end(context.lab, response.timings, response.lab_ended ?? now(), response.statusCode, backend, '-');
+  end(context.lab, response.lab_ended ?? now(), response.statusCode, backend, '-');
   next();
 };
 
@@ -162,16 +173,14 @@ module.exports.failed = function failed(error, _request, context, _events, next)
   const waited = error.event || (error.syscall === 'connect' ? 'connect' : '');
   const during = waited ? `:${waited}` : '';
   const code = `${error.code || error.name || 'error'}${during}`.replace(/\s/g, '_');
-  end(context.lab, error.timings, now(), '-', '-', code);
+  end(context.lab, now(), '-', '-', code);
   next();
 };
 
 // An error of a body is told twice, as an event and as a rejection.
-function end(vu, timings, ended, status, backend, error) {
-  if (vu.ended) return;
-  vu.ended = true;
-  const sent = timings?.upload
-    ? vu.prepared + BigInt(timings.upload - timings.start) * 1_000_000n
-    : '-';
-  note(`e ${vu.number} ${sent} ${ended} ${status} ${backend} ${error}`);
+function end({ number }, ended, status, backend, error) {
+  const vu = open.get(number);
+  if (!vu) return;
+  open.delete(number);
+  note(`e ${number} ${vu.sent ?? '-'} ${ended} ${status} ${backend} ${error}`);
 }

@@ -122,7 +122,9 @@ fn verdict(summary: &Summary) -> String {
         _ => RED,
     };
     let mut text = String::new();
-    if summary.variants.iter().any(|v| v.generator.as_deref() == Some("artillery")) {
+    // How somebody else's Artillery was paced, its result does not say.
+    let ours = summary.terms.is_none();
+    if ours && summary.variants.iter().any(|v| v.generator.as_deref() == Some("artillery")) {
         text.push_str("Load: Artillery, at even gaps, by a clock of 1 ms\n");
     }
     let _ = writeln!(text, "Measurement: {style}{}{style:#}", summary.verdict);

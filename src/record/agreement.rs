@@ -72,6 +72,8 @@ pub struct Measured {
     pub p90_ms: Option<f64>,
     /// Milliseconds.
     pub p99_ms: Option<f64>,
+    /// The median from the request's first byte on, without the generator's own part; milliseconds.
+    pub service_p50_ms: Option<f64>,
 }
 
 /// Compares a run under the built-in generator with one under Artillery.
@@ -162,8 +164,16 @@ fn of_variant(ours: &VariantSummary, theirs: &VariantSummary, slack: u64) -> Var
     let p50_difference_ms = apart(builtin.p50_ms, artillery.p50_ms);
     match (p50_difference_ms, builtin.p50_ms, artillery.p50_ms) {
         (Some(difference), Some(a), Some(b)) if difference.abs() > P50_MS => {
-            differences
-                .push(format!("the medians are {a:.1} and {b:.1} ms, more than {P50_MS} ms apart"));
+            let services = builtin.service_p50_ms.zip(artillery.service_p50_ms);
+            let services = services.map_or_else(String::new, |(a, b)| {
+                format!(
+                    "; from the first byte sent they are {a:.1} and {b:.1} ms, and the rest is what \
+                     each generator took until then"
+                )
+            });
+            differences.push(format!(
+                "the medians are {a:.1} and {b:.1} ms, more than {P50_MS} ms apart{services}"
+            ));
         }
         (None, a, b) if a.is_some() != b.is_some() => {
             differences.push("only under one of them did any request end well".to_owned());
@@ -191,6 +201,7 @@ impl Measured {
             p50_ms: variant.latency_ms.p50,
             p90_ms: variant.latency_ms.p90,
             p99_ms: variant.latency_ms.p99,
+            service_p50_ms: variant.service_ms.p50,
         }
     }
 }
@@ -249,7 +260,7 @@ mod tests {
                 "intended": intended, "sent": intended, "ok": ok, "failed": intended - ok,
                 "rejected": 0, "dropped": 0, "unfinished": 0, "attempts": null, "retries": null,
                 "offered_rps": 1.0, "achieved_rps": 1.0,
-                "latency_ms": { "p50": p50 }, "service_ms": {}, "dispatch_ms": {},
+                "latency_ms": { "p50": p50 }, "service_ms": { "p50": p50.map(|ms| ms - 1.0) }, "dispatch_ms": {},
                 "failed_ms": {}, "failures": {}, "backends": [], "resources": {},
                 "per_round": [],
             });
@@ -259,7 +270,15 @@ mod tests {
         for (intended, ok, p50, slack, part) in [
             (1000_u64, 1000_u64, Some(22.0), 0, None),
             (1000, 1000, Some(18.0), 0, None),
-            (1000, 1000, Some(22.1), 0, Some("20.0 and 22.1 ms")),
+            (
+                1000,
+                1000,
+                Some(22.1),
+                0,
+                Some(
+                    "20.0 and 22.1 ms, more than 2 ms apart; from the first byte sent they are 19.0 and 21.1",
+                ),
+            ),
             (999, 999, Some(20.0), 0, Some("made 1000 requests and Artillery 999")),
             (999, 999, Some(20.0), 1, None),
             (1000, 990, Some(20.0), 0, None),

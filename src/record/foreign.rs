@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Of the planned requests, those that the generator must have made.
+/// Of the planned requests, those that the generator must have made in time.
 const LEAST_MADE: f64 = 0.99;
 /// The measured part may take so much of its length longer than planned …
 const LONGER: f64 = 0.01;
@@ -27,31 +27,38 @@ pub struct Foreign {
     pub planned: u64,
     /// Requests that it made.
     pub made: u64,
+    /// Those that it made after the planned end, by more than the [`Foreign::drift`].
+    pub late: u64,
     /// How long the measured part was to be.
     pub planned_length: Duration,
-    /// How long it was.
+    /// How long it was, to the last request that was made.
     pub length: Duration,
     /// Where its own counters are not those of our record, in words.
     pub disagreements: Vec<String>,
 }
 
 impl Foreign {
+    /// By how much such a generator may be behind at the end of so long a part.
+    pub fn drift(length: Duration) -> Duration {
+        length.mul_f64(LONGER).max(LONGER_FLOOR)
+    }
+
     /// Why what it measured cannot be believed.
     pub(crate) fn flaws(&self) -> Vec<String> {
-        let Self { name, planned, made, .. } = self;
+        let Self { name, planned, made, late, .. } = self;
         let mut flaws = self.disagreements.clone();
-        let share = *made as f64 / (*planned).max(1) as f64;
+        let in_time = made.saturating_sub(*late);
+        let share = in_time as f64 / (*planned).max(1) as f64;
         if share < LEAST_MADE {
             flaws.push(format!(
-                "{name} made only {made} of the {planned} planned requests ({:.1} %; {:.0} % are \
-                 needed): lower the rate, or use the built-in generator",
+                "{name} made only {in_time} of the {planned} planned requests in time ({:.1} %; \
+                 {:.0} % are needed): lower the rate, or use the built-in generator",
                 share * 100.0,
                 LEAST_MADE * 100.0,
             ));
         }
-        let most = self.planned_length.mul_f64(LONGER).max(LONGER_FLOOR);
         let longer = self.length.saturating_sub(self.planned_length);
-        if longer > most {
+        if longer > Self::drift(self.planned_length) {
             flaws.push(format!(
                 "{name} fell behind without saying so: it took {:.2} s for {:.2} s of load, so \
                  the rate was not the planned one: lower it, or use the built-in generator",
@@ -99,6 +106,7 @@ mod tests {
             threads: 2,
             planned: 10_000,
             made: 10_000,
+            late: 0,
             planned_length: Duration::from_secs(20),
             length: Duration::from_secs(20),
             disagreements: Vec::new(),
@@ -108,18 +116,19 @@ mod tests {
     #[test]
     fn falling_behind_is_seen_from_outside() {
         let ms = Duration::from_millis;
-        // (made, took, its counters differ) → a part of each reason
-        for (made, took, differ, reasons) in [
-            (10_000, ms(20_000), false, &[][..]),
-            (9_900, ms(20_200), false, &[]),
-            (9_899, ms(20_200), false, &["made only 9899 of the 10000"]),
-            (10_000, ms(20_201), false, &["took 20.20 s for 20.00 s"]),
-            (10_000, ms(19_000), false, &[]),
-            (10_000, ms(20_000), true, &["counted 3"]),
-            (5_000, ms(40_000), true, &["counted 3", "made only 5000", "took 40.00 s"]),
+        // (made, late, took, its counters differ) → a part of each reason
+        for (made, late, took, differ, reasons) in [
+            (10_000, 0, ms(20_000), false, &[][..]),
+            (9_900, 0, ms(20_200), false, &[]),
+            (9_899, 0, ms(20_200), false, &["made only 9899 of the 10000"]),
+            (10_000, 101, ms(20_200), false, &["made only 9899 of the 10000"]),
+            (10_000, 0, ms(20_201), false, &["took 20.20 s for 20.00 s"]),
+            (10_000, 0, ms(19_000), false, &[]),
+            (10_000, 0, ms(20_000), true, &["counted 3"]),
+            (5_000, 0, ms(40_000), true, &["counted 3", "made only 5000", "took 40.00 s"]),
         ] {
             let disagreements = if differ { vec!["it counted 3".to_owned()] } else { vec![] };
-            let flaws = Foreign { made, length: took, disagreements, ..foreign() }.flaws();
+            let flaws = Foreign { made, late, length: took, disagreements, ..foreign() }.flaws();
             assert_eq!(flaws.len(), reasons.len(), "{made} {took:?}: {flaws:?}");
             for (flaw, reason) in flaws.iter().zip(reasons) {
                 assert!(flaw.contains(reason), "{flaw}");

@@ -255,6 +255,8 @@ struct AgreementRow<'a> {
     artillery_p90_ms: Option<f64>,
     builtin_p99_ms: Option<f64>,
     artillery_p99_ms: Option<f64>,
+    builtin_service_p50_ms: Option<f64>,
+    artillery_service_p50_ms: Option<f64>,
 }
 
 impl<'a> AgreementRow<'a> {
@@ -276,6 +278,8 @@ impl<'a> AgreementRow<'a> {
             artillery_p90_ms: artillery.p90_ms,
             builtin_p99_ms: builtin.p99_ms,
             artillery_p99_ms: artillery.p99_ms,
+            builtin_service_p50_ms: builtin.service_p50_ms,
+            artillery_service_p50_ms: artillery.service_p50_ms,
         }
     }
 }

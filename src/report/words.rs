@@ -55,9 +55,9 @@ pub(crate) fn clock(run: &Run) -> &'static str {
     }
 }
 
-/// A sentence for the page; `None` where the built-in generator sent everything.
+/// A sentence for the page; `None` where the built-in generator sent everything, or the lab nothing.
 pub(crate) fn sentence(run: &Run) -> Option<&'static str> {
-    let sentence = "Artillery sent the requests: at even gaps, by a clock of 1 ms; its own work, a \
-                    millisecond or two a request, is part of what is shown as latency.";
-    (!clock(run).is_empty()).then_some(sentence)
+    let sentence = "Artillery sent the requests: at even gaps, by a clock of 1 ms; what it takes to \
+                    prepare a request, some milliseconds on a slow core, is part of its latency.";
+    (run.summary.terms.is_none() && !clock(run).is_empty()).then_some(sentence)
 }

@@ -85,7 +85,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     Some(Chart {
         name: NAME,
         title: "Resources over time",
-        reading: "“proxy” is the system under test, “backends” the fake servers, “lab” the generator with everything round it. A generator near 100 % measures itself; a proxy whose memory only climbs leaks or queues.",
+        reading: "“proxy” is the system under test, “backends” the fake servers, “lab” the built-in generator with everything round it, “artillery” the one that takes its place. A generator near 100 % measures itself; a proxy whose memory only climbs leaks or queues.",
         alt: alt(run, &variants),
         left_out: (all > MAX_VARIANTS).then(|| {
             format!("{MAX_VARIANTS} of {all} variants shown: the first in the scenario's order.")

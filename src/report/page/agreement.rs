@@ -36,7 +36,7 @@ pub(crate) fn page(agreement: &Agreement, drawn: &[(Chart, String)]) -> String {
 fn verdict(agreement: &Agreement) -> Markup {
     let (sign, class, words) = match agreement.verdict.as_str() {
         "agree" => ("✓", "good", "both generators measured the same."),
-        "differ" => ("✗", "bad", "one of the generators measured something else."),
+        "differ" => ("✗", "bad", "the generators differ by more than the limits."),
         _ => ("!", "doubtful", "the two runs cannot be compared as they are."),
     };
     html! {
@@ -64,13 +64,17 @@ fn figures(agreement: &Agreement) -> Markup {
         Number("p50 ms"),
         Number("p90 ms"),
         Number("p99 ms"),
+        Number("service p50 ms"),
     ];
     html! {
         section {
             h2 { "Figures" }
             (wide("Figures", &html! {
                 table {
-                    caption { "Under the built-in generator → under Artillery (1 ms clock)." }
+                    caption {
+                        "Under the built-in generator → under Artillery (1 ms clock). Service: from "
+                        "the first byte sent, without what the generator took until then."
+                    }
                     (column_heads(&heads))
                     tbody { @for variant in &agreement.variants { (row(variant)) } }
                 }
@@ -96,6 +100,7 @@ fn row(of: &VariantAgreement) -> Markup {
             td { (optional(a.p50_ms)) " → " (optional(b.p50_ms)) (difference) }
             td { (optional(a.p90_ms)) " → " (optional(b.p90_ms)) }
             td { (optional(a.p99_ms)) " → " (optional(b.p99_ms)) }
+            td { (optional(a.service_p50_ms)) " → " (optional(b.service_p50_ms)) }
         }
     }
 }

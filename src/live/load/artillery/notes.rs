@@ -29,7 +29,7 @@ pub(super) enum Note {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) number: u64,
-    /// When all of it was written, if ever; to the millisecond.
+    /// When all of it had been written, if ever.
     pub(super) sent_ns: Option<u64>,
     pub(super) ended_ns: u64,
     /// Of a whole answer.

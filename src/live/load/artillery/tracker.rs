@@ -5,8 +5,8 @@
 //! is taken for the intended time, and what Artillery was late with is known of the whole alone
 //! ([`record::Foreign`]). Its phases drift by a millisecond or two a second. A request belongs to the
 //! warm-up or to the phases by its place in the order and not by the clock, so that no count depends
-//! on the drift; one of the last few, made after the planned end, counts as of that end, with its own
-//! durations.
+//! on the drift. One that was made after the planned end counts as of that end: within the drift with
+//! its own durations, later with all that it was late.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -48,8 +48,12 @@ pub(super) struct Tracker<'a> {
     totals: BTreeMap<String, u64>,
     /// Its own p50 and p99 of a virtual user, ms.
     session: Option<(f64, f64)>,
-    /// The measured part: when its first phase began and its last one ended.
+    /// The measured part: when its first phase began, and when its last one ended or its last
+    /// request was made, whichever is later: Artillery ends a phase on time and makes late what it
+    /// had no time for.
     measured: (Option<u64>, Option<u64>),
+    /// Measured requests that were made after the planned end, by more than the drift.
+    late: u64,
     /// Of the measured part: the sum of busy shares, how many, and the longest an event loop was late.
     busy: (f64, u32),
     max_late: (Duration, Option<Time>),
@@ -76,6 +80,7 @@ impl<'a> Tracker<'a> {
             totals: BTreeMap::new(),
             session: None,
             measured: (None, None),
+            late: 0,
             busy: (0.0, 0),
             max_late: (Duration::ZERO, None),
             has_ended: false,
@@ -95,7 +100,7 @@ impl<'a> Tracker<'a> {
                 self.measured.0 = Some(at_ns);
             }
             Note::Over { index, at_ns } if index == self.expected.plan.last => {
-                self.measured.1 = Some(at_ns);
+                self.measured.1 = self.measured.1.max(Some(at_ns));
             }
             Note::Loop { at_ns, busy, late_ns } => self.note_loop(at_ns, busy, late_ns),
             Note::Total { name, value } => *self.totals.entry(name).or_default() += value,
@@ -119,8 +124,16 @@ impl<'a> Tracker<'a> {
         let last = Time::ZERO + end.saturating_sub(TICK);
         let intended = at.clamp(Time::ZERO + first, last.max(Time::ZERO + first));
         self.made += 1;
+        if !of_warmup {
+            self.measured.1 = self.measured.1.max(Some(at_ns));
+        }
+        let mut drift = at.since(intended);
+        if drift > Foreign::drift(end - first) {
+            drift = Duration::ZERO;
+            self.late += u64::from(!of_warmup);
+        }
         self.recorder.begin(intended);
-        self.open.insert(number, Open { intended, drift: at.since(intended) });
+        self.open.insert(number, Open { intended, drift });
     }
 
     fn end(&mut self, end: End) {
@@ -203,6 +216,7 @@ impl<'a> Tracker<'a> {
                 planned: plan.requests(),
                 made: self.made,
                 planned_length,
+                late: self.late,
                 length: took.map_or(planned_length, Duration::from_nanos),
                 disagreements,
             }),

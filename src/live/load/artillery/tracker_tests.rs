@@ -108,6 +108,20 @@ fn requests_are_recorded_and_what_is_known_of_artillery_with_them() {
     assert_eq!(foreign.disagreements, Vec::<String>::new());
 }
 
+/// What it does at rates that it cannot hold: the phases end on time, and users come seconds later.
+#[test]
+fn requests_that_were_made_late_are_neither_hidden_nor_believed() {
+    let late = WHOLE
+        .replace("b 3 4003ms", "b 3 4803ms")
+        .replace("e 3 4003ms 4023ms - - ECONNRESET", "e 3 4804ms 4823ms - - ECONNRESET");
+    let (report, record) = play(&planned(), &late, false);
+    let last = record.requests()[2];
+    assert!(last.ended.since(last.intended) >= Duration::from_millis(823), "{last:?}");
+    let foreign = report.foreign.expect("it is not ours");
+    assert_eq!((foreign.made, foreign.late), (4, 1));
+    assert_eq!(foreign.length, Duration::from_millis(2800), "to the last one made");
+}
+
 #[test]
 fn the_warm_up_is_told_by_the_order_and_not_by_the_clock() {
     // The last request of the warm-up is made behind its planned end.
