@@ -34,11 +34,13 @@ impl Quantiles {
         table.collect::<Option<_>>().map(Self)
     }
 
-    /// The quantile of `draw` ÷ 2⁶⁴, in a straight line between two of the table. In whole numbers, so
-    /// that it is the same everywhere.
+    /// The quantile of `draw` ÷ 2⁶⁴, in a straight line between two of the table and level beyond its
+    /// ends, so that each value stands for its share. In whole numbers: the same everywhere.
     pub fn at(&self, draw: u64) -> Duration {
-        let gaps = self.0.len() as u128 - 1;
-        let place = u128::from(draw) * gaps;
+        const HALF: u128 = 1 << 63;
+        let count = self.0.len() as u128;
+        let last = (count - 1) << 64;
+        let place = (u128::from(draw) * count).saturating_sub(HALF).min(last);
         let (index, part) = ((place >> 64) as usize, u128::from(place as u64));
         let low = self.0[index];
         let high = self.0.get(index + 1).copied().unwrap_or(low);
@@ -56,20 +58,22 @@ impl Quantiles {
 mod tests {
     use super::*;
 
-    /// Half of 2⁶⁴.
-    const HALF: u64 = 1 << 63;
+    /// An eighth of 2⁶⁴.
+    const EIGHTH: u64 = 1 << 61;
 
     #[test]
     fn a_draw_gives_the_quantile_that_it_stands_for() {
         let table = Quantiles::new(vec![100, 200, 200, 1_000]).expect("in order");
-        // Of three gaps 0, a half, almost one, one and a half, two and a half, almost three.
+        // The middles of four shares are the first, third, fifth and seventh eighth.
         for (draw, ns) in [
             (0, 100),
-            (HALF / 3, 149),
-            (HALF / 3 * 2, 199),
-            (HALF, 200),
-            (HALF + HALF / 3 * 2, 599),
-            (u64::MAX, 999),
+            (EIGHTH, 100),
+            (2 * EIGHTH, 150),
+            (3 * EIGHTH, 200),
+            (4 * EIGHTH, 200),
+            (6 * EIGHTH, 600),
+            (7 * EIGHTH, 1_000),
+            (u64::MAX, 1_000),
         ] {
             assert_eq!(table.at(draw).as_nanos(), ns, "{draw}");
         }

@@ -19,7 +19,7 @@ pub(crate) fn install() -> Result<Stop, Failure> {
                 std::process::exit(i32::from(Exit::Interrupted(number).code()));
             }
             stop.raise(number);
-            tell!("Stopping: what was measured is kept. Once more to leave without it.");
+            tell!("Stopping, once all is put away. Once more to leave at once.");
         }
     })?;
     Ok(stop)

@@ -2,15 +2,15 @@
 //! not measure, nor know what becomes of its tables.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use base::Quantiles;
 use serde::{Deserialize, Serialize};
 
 use crate::run::LoadError;
-use crate::table::{at, replace};
+use crate::table::{at, replace, temporary};
 
 /// What tells such a file from any other JSON.
 const KIND: &str = "lab calibration";
@@ -20,6 +20,8 @@ const SCHEMA: u32 = 1;
 const MAX_BYTES: u64 = 1 << 20;
 /// No request takes so long beyond its service time on a machine that could be measured.
 const MAX_NS: u64 = 10_000_000_000;
+/// Nor was one measured at a higher rate, or for longer.
+const MOST_OF_LOAD: f64 = 1e8;
 /// What of a host's description decides that it is another machine: memory and the like do not.
 const HOST: [&str; 5] = ["os", "kernel", "architecture", "cpu", "cores"];
 
@@ -133,6 +135,20 @@ impl Table {
     }
 }
 
+impl CalibrationLoad {
+    /// Whether it can have been.
+    fn check(&self) -> Result<(), String> {
+        for (name, value) in
+            [("rate", self.rate), ("service_ms", self.service_ms), ("seconds", self.seconds)]
+        {
+            if !(0.0..=MOST_OF_LOAD).contains(&value) {
+                return Err(format!("load.{name} is {value}, and not from 0 to {MOST_OF_LOAD}"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Calibration {
     /// Of what was measured by the program `lab` on `host`.
     pub fn new(
@@ -161,37 +177,36 @@ impl Calibration {
     /// # Errors
     /// The file, the line or the value, and the remedy.
     pub fn load(path: &Path, lab: &str, host: &[(String, String)]) -> Result<Self, LoadError> {
-        let fault = |line: Option<u64>, message: String| {
-            let message =
-                format!("{message}; measure with `lab calibrate --out {}`", path.display());
-            LoadError { file: path.display().to_string(), line, message }
+        let fault = |line: Option<u64>, message: String| LoadError {
+            file: path.display().to_string(),
+            line,
+            message,
         };
-        let unread = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => fault(None, "there is no calibration here".to_owned()),
-            _ => fault(None, format!("it cannot be read: {error}")),
+        // To measure again is no remedy for a file that is something else: it would be lost.
+        let another = |message: String| format!("{message}; give a file of `lab calibrate`");
+        let again = |message: String| {
+            format!("{message}; measure with `lab calibrate --out {}`", path.display())
         };
-        let length = fs::metadata(path).map_err(unread)?.len();
-        if length > MAX_BYTES {
-            let message = format!("it has {length} bytes, more than any calibration ({MAX_BYTES})");
-            return Err(fault(None, message));
-        }
-        let bytes = fs::read(path).map_err(unread)?;
-        let head: Head = serde_json::from_slice(&bytes).map_err(|error| {
-            fault(Some(error.line() as u64), format!("it is no calibration or damaged: {error}"))
+        let bytes = read(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => fault(None, again("there is no calibration here".into())),
+            _ => fault(None, another(format!("it cannot be read: {error}"))),
         })?;
-        if head.kind != KIND {
-            let message = format!("its kind is \"{}\" and not \"{KIND}\"", head.kind);
-            return Err(fault(None, message));
-        }
+        let head: Head = serde_json::from_slice(&bytes).map_err(|error| {
+            let message = format!("it is no calibration or damaged: {error}");
+            fault(Some(error.line() as u64), another(message))
+        })?;
+        head.check().map_err(|message| fault(None, another(message)))?;
         if head.schema != SCHEMA {
             let message =
                 format!("schema {} is not the one that this lab reads ({SCHEMA})", head.schema);
-            return Err(fault(None, message));
+            return Err(fault(None, again(message)));
         }
-        let found: Self = serde_json::from_slice(&bytes)
-            .map_err(|error| fault(Some(error.line() as u64), format!("it is damaged: {error}")))?;
-        found.overhead().map_err(|message| fault(None, format!("it is damaged: {message}")))?;
-        found.fits(lab, host).map_err(|message| fault(None, message))?;
+        let found: Self = serde_json::from_slice(&bytes).map_err(|error| {
+            fault(Some(error.line() as u64), again(format!("it is damaged: {error}")))
+        })?;
+        let sound = found.load.check().and_then(|()| found.overhead().map(|_| ()));
+        sound.map_err(|message| fault(None, again(format!("it is damaged: {message}"))))?;
+        found.fits(lab, host).map_err(|message| fault(None, again(message)))?;
         Ok(found)
     }
 
@@ -213,14 +228,45 @@ impl Calibration {
         Ok(())
     }
 
+    /// Whether a calibration may be written here: where nothing is, or another calibration. Makes the
+    /// folder.
+    ///
+    /// # Errors
+    /// The path, why it cannot be written and what to do.
+    pub fn check_place(path: &Path) -> io::Result<()> {
+        let strange = |what: &str| {
+            let message = format!(
+                "{}: {what}, which would be lost; choose another file with --out",
+                path.display()
+            );
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
+        };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(at(folder))?;
+        }
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let probe = temporary(path);
+                fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(at(path))
+            }
+            Err(error) => Err(at(path)(error)),
+            Ok(metadata) if !metadata.is_file() => strange("there is a folder or a device here"),
+            Ok(_) => {
+                let head = read(path).map_err(at(path))?;
+                match serde_json::from_slice::<Head>(&head) {
+                    Ok(head) if head.check().is_ok() => Ok(()),
+                    _ => strange("there is a file here that is no calibration"),
+                }
+            }
+        }
+    }
+
     /// Writes the file, and makes its folder.
     ///
     /// # Errors
     /// The path, why it cannot be written and what to do.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(at(folder))?;
-        }
+        Self::check_place(path)?;
         let mut json =
             serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(at(path))?;
         json.push(b'\n');
@@ -243,10 +289,14 @@ impl Calibration {
     /// What it adds to a simulated run, in a sentence without its end.
     pub fn sentence(&self) -> String {
         let Tables { direct, kept, fresh } = &self.tables;
+        let doubt = match self.reasons.first() {
+            Some(reason) => format!(" (a measurement that is {}: {reason})", self.verdict),
+            None => String::new(),
+        };
         format!(
             "proxy, connections and timers take what they took on this machine at {} \
              ({} requests/s): half of the requests less than {:.2} ms through the proxy, {:.2} ms over a new \
-             connection, {:.2} ms without a proxy",
+             connection, {:.2} ms without a proxy{doubt}",
             self.measured,
             self.load.rate,
             kept.ms(0.5),
@@ -263,6 +313,17 @@ pub fn added(manifest: &serde_json::Value) -> Option<String> {
     calibration.map(|calibration| calibration.sentence())
 }
 
+/// No more than a calibration can have, whatever the file is.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let message = format!("it has more than {MAX_BYTES} bytes, and no calibration has");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
 /// What is looked at before the rest: a file of another kind has other fields.
 #[derive(Deserialize)]
 struct Head {
@@ -270,4 +331,14 @@ struct Head {
     kind: String,
     #[serde(default)]
     schema: u32,
+}
+
+impl Head {
+    fn check(&self) -> Result<(), String> {
+        match self.kind.as_str() {
+            KIND => Ok(()),
+            "" => Err("it is no calibration: it names no kind".to_owned()),
+            kind => Err(format!("its kind is \"{kind}\" and not \"{KIND}\"")),
+        }
+    }
 }

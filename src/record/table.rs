@@ -29,11 +29,16 @@ pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 
 /// Replaces a file at once: whoever reads sees the old one or the new one, never a half.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(TEMPORARY);
-    let temporary = path.with_file_name(name);
+    let temporary = temporary(path);
     fs::write(&temporary, bytes).map_err(at(&temporary))?;
     fs::rename(&temporary, path).map_err(at(path))
+}
+
+/// Where a file is written that shall replace that one.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(TEMPORARY);
+    path.with_file_name(name)
 }
 
 /// What the name of a half-written file ends with.

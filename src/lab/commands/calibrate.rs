@@ -39,6 +39,8 @@ const WAYS: [&str; 3] = ["direct", "lab", "lab, new connections"];
 /// Measures, shows and keeps.
 pub(crate) fn calibrate(args: &CalibrateArgs) -> Result<Exit, Failure> {
     let out = args.out.clone().map_or_else(calibration::default_path, Ok)?;
+    // Before half a minute is spent.
+    Calibration::check_place(&out).map_err(Failure::unwritten)?;
     let scenario = scenario(args)?;
     let stop = signals::install()?;
     let measured = measure(&scenario, args.quiet, &stop)?;

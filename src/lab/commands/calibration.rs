@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use record::Calibration;
+use scenario::{Engine, Scenario};
 
 use crate::about::maker;
 use crate::exit::Failure;
@@ -49,6 +50,25 @@ pub(crate) fn of_run(
             Ok(found.map_err(|failure| without(&failure)).ok())
         }
         None => Ok(None),
+    }
+}
+
+/// Tells what is added to simulations of these scenarios, and where it was measured under another load.
+pub(crate) fn tell_of<'a>(found: &Calibration, scenarios: impl Iterator<Item = &'a Scenario>) {
+    /// A proxy that is so much busier takes another time: it hardly sleeps.
+    const BUSIER: f64 = 2.0;
+    tell!("In the simulation {}.", found.sentence());
+    let measured = found.load.rate;
+    for scenario in scenarios.filter(|scenario| scenario.engine == Engine::Sim) {
+        let phases = scenario.variants.iter().flat_map(|variant| &variant.load.shape.phases);
+        let most = phases.map(|phase| phase.rate.max(phase.to.unwrap_or(0.0))).fold(0.0, f64::max);
+        if most > BUSIER * measured {
+            tell!(
+                "{}: up to {most:.0} requests/s, and what a request takes was measured at {measured:.0}: \
+                 the busier the machine, the less it fits",
+                scenario.name
+            );
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let calibration = calibration::of_run(args.calibration.as_deref(), both, simulates)?;
     let calibration = calibration.as_ref();
     if let Some(added) = calibration {
-        tell!("In the simulation {}.", added.sentence());
+        calibration::tell_of(added, scenarios.iter().chain(&seconds));
     }
     let stop = signals::install()?;
     let mut worst = Exit::Good;

@@ -141,6 +141,10 @@ fn a_calibrated_simulation_is_a_function_of_its_file_and_a_plain_one_has_nothing
         assert!((added - wanted).abs() < 0.2, "{added} and not {wanted}");
     }
 
+    let busier = ["--set", "load.phases.steady.rate=600", "--out", "busier"];
+    let done = bench.run(&[&args[..], &busier].concat());
+    assert!(done.stderr.contains("small: up to 600 requests/s, and what a request takes was"));
+
     // A stored one changes no plain simulation.
     calibration.write(&bench.path("data/lab/calibration.json")).expect("written");
     let done = bench.run(&["run", "small.toml", "--engine", "sim", "-q", "--out", "again"]);
@@ -174,4 +178,9 @@ fn a_file_that_will_not_do_is_named_before_anything_is_made() {
     }
     let done = bench.run(&["calibrate", "--seconds", "0"]);
     assert_eq!(done.code, Some(2), "{done:?}");
+    // Nothing is measured where it could not be kept.
+    let done = bench.run(&["calibrate", "--out", "small.toml"]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.stderr.contains("small.toml: there is a file here that is no calibration"));
+    assert_eq!(read(&bench.path("small.toml")), SMALL);
 }

@@ -65,6 +65,7 @@ fn what_is_missing_damaged_or_anothers_is_named_with_the_remedy() {
     let typed = whole.replacen("\"samples\": 1000", "\"samples\": \"many\"", 1);
     let unknown = whole.replacen("\"rounds\"", "\"runds\"", 1);
     let other = whole.replacen("lab calibration", "lab run", 1);
+    let never = whole.replacen("250.0", "-1e308", 1);
     let later = whole.replacen("\"schema\": 1", "\"schema\": 2", 1);
     for (text, wanted) in [
         (cut, place.as_str()),
@@ -75,13 +76,18 @@ fn what_is_missing_damaged_or_anothers_is_named_with_the_remedy() {
         (&huge, "tables.fresh.quantiles_ns[249] is 10000000001, more than ten seconds"),
         (&typed, "it is damaged: invalid type: string \"many\""),
         (&unknown, "it is damaged: unknown field `runds`"),
+        ("{}", "it is no calibration: it names no kind"),
+        (&never, "it is damaged: load.rate is -1"),
         (&other, "its kind is \"lab run\" and not \"lab calibration\""),
         (&later, "schema 2 is not the one that this lab reads (1)"),
     ] {
         fs::write(&path, text).expect("written");
         let error = Calibration::load(&path, LAB, &host()).expect_err(wanted).to_string();
         assert!(error.contains(wanted), "{error}\nand not\n{wanted}");
-        assert!(error.contains("; measure with `lab calibrate --out "), "{error}");
+        // What may be something else is not to be written over.
+        let lost = error.contains("it is no calibration") || error.contains("its kind is");
+        let remedy = if lost { "; give a file of `lab" } else { "; measure with `lab calibrate" };
+        assert!(error.contains(remedy), "{error}");
     }
     fs::write(&path, whole).expect("written");
     let error = Calibration::load(&path, "lab 0.2.0", &host()).expect_err("another version");
@@ -96,4 +102,37 @@ fn what_is_missing_damaged_or_anothers_is_named_with_the_remedy() {
     fs::remove_file(&path).expect("removed");
     let error = Calibration::load(&path, LAB, &host()).expect_err("nothing").to_string();
     assert!(error.contains("calibration.json: there is no calibration here; measure"), "{error}");
+}
+
+#[test]
+fn only_another_calibration_is_written_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("calibration.json");
+    calibration().write(&path).expect("nothing is there");
+    calibration().write(&path).expect("another one is there");
+    for (name, text) in [("scenario.toml", "name = \"mine\""), ("other.json", "{\"kind\": \"x\"}")]
+    {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        let error = calibration().write(&path).expect_err(name).to_string();
+        assert!(error.contains(name) && error.contains("no calibration, which would be lost"));
+        assert_eq!(fs::read_to_string(&path).expect("there"), text);
+    }
+    let error = calibration().write(folder.path()).expect_err("a folder").to_string();
+    assert!(error.contains("there is a folder or a device here"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 3, "nothing is left behind");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_file_is_read_without_end() {
+    let error = Calibration::load(std::path::Path::new("/dev/zero"), LAB, &host());
+    assert!(error.expect_err("no end").to_string().contains("more than 1048576 bytes"));
+}
+
+#[test]
+fn a_suspect_measurement_is_told_of() {
+    let mut doubtful = calibration();
+    (doubtful.verdict, doubtful.reasons) = ("suspect".into(), vec!["steal 9 %".into()]);
+    assert!(doubtful.sentence().ends_with("(a measurement that is suspect: steal 9 %)"));
 }
