@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use config::value::shown;
 
 use crate::model::{BackendSpec, Scenario, SubjectKind, Variant};
+use workload::Phase;
 
 /// How many variants a note lists.
 const LISTED: usize = 4;
@@ -42,6 +43,37 @@ impl Scenario {
             }
         };
         order.into_iter().map(named).collect()
+    }
+}
+
+impl Variant {
+    /// Requests that are open at once at the least, because more of them come than all backends
+    /// together can serve; 0 where the load says nothing of it (faults, limits), or there is room.
+    pub fn backlog(&self) -> f64 {
+        let Self { proxy, load, backends, .. } = self;
+        let direct = proxy.kind == SubjectKind::Direct;
+        let limited = !direct && proxy.settings.limits.is_some();
+        if !self.faults.is_empty() || limited {
+            return 0.0;
+        }
+        let together: f64 = backends.iter().map(capacity).sum();
+        let excess =
+            |phase: &Phase| (phase.expected() - together * phase.duration.as_secs_f64()).max(0.0);
+        let piles_up: f64 = load.shape.phases.iter().map(excess).sum();
+        // Who waits longer has gone …
+        let rates = load.shape.phases.iter().map(|phase| phase.expected());
+        let seconds = load.shape.phases.iter().map(|phase| phase.duration.as_secs_f64());
+        let fastest = rates.zip(seconds).map(|(all, s)| all / s).fold(0.0, f64::max);
+        let timeouts = &proxy.settings.timeout;
+        let by_proxy = [timeouts.attempt, timeouts.total].into_iter().flatten().filter(|_| !direct);
+        let patience = by_proxy.fold(load.timeout, std::cmp::Ord::min);
+        let waiting = (fastest - together).max(0.0) * patience.as_secs_f64();
+        // … and who finds a full queue is refused.
+        let places = |backend: &BackendSpec| {
+            let queue = backend.model.queue.map_or(f64::INFINITY, f64::from);
+            queue + f64::from(backend.model.concurrency)
+        };
+        piles_up.min(waiting).min(backends.iter().map(places).sum())
     }
 }
 

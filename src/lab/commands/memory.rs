@@ -1,5 +1,6 @@
 //! Whether simulated trials fit into the memory that there is, and how many at once. Known before
-//! anything is played is what is kept of them; what is under way is bounded while they are.
+//! anything is played is what is kept of them, and what must pile up where the load is more than the
+//! backends can serve; what is under way besides is bounded while they are played.
 //! It must not play anything.
 
 use std::thread;
@@ -80,7 +81,24 @@ fn fit(
     }
     let left = (free - each * jobs as u64) / jobs as u64 / sim::PENDING_BYTES as u64;
     let left = usize::try_from(left).unwrap_or(usize::MAX);
-    Ok(Room { jobs, pending: left.clamp(LEAST_PENDING, sim::MAX_PENDING) })
+    let room = Room { jobs, pending: left.clamp(LEAST_PENDING, sim::MAX_PENDING) };
+    match trials.iter().find(|(_, trial)| trial.variant.backlog() > room.pending as f64) {
+        None => Ok(room),
+        Some((_, trial)) => Err(too_much(file, trial, room)),
+    }
+}
+
+/// Each open request is an event to come, of its client's patience, if of nothing else.
+fn too_much(file: &str, trial: &Trial, room: Room) -> Failure {
+    Failure::environment(format!(
+        "{file}: {} offers more than its backends can serve, and {:.0} requests would be open at \
+         once, where {} is all that memory should hold; lower the rate, the phases or load.timeout, \
+         bound the backends' queues, or give them more concurrency{}",
+        trial.variant.name,
+        trial.variant.backlog(),
+        room.pending,
+        if room.jobs > 1 { ", or --jobs 1" } else { "" },
+    ))
 }
 
 /// Bytes that the record of a trial takes, before its first event is played.
@@ -131,6 +149,26 @@ mod tests {
         let (overrides, registry) = (Overrides::default(), Registry::standard());
         let scenario = scenario::parse("x.toml", &text, &overrides, &registry, &none);
         scenario.expect("valid").trials().into_iter().enumerate().collect()
+    }
+
+    #[test]
+    fn a_backlog_that_memory_cannot_hold_is_refused() {
+        let mut trials = trials(10, 10, false);
+        for (_, trial) in &mut trials {
+            let load = &mut trial.variant.load;
+            load.timeout = std::time::Duration::from_secs(1_000_000);
+            load.shape.phases[0].rate = 1e7;
+            for backend in &mut trial.variant.backends {
+                backend.model.queue = None;
+            }
+        }
+        // 100 million come, and 3.2 million are served.
+        let failure = fit("x.toml", &trials, Some(1), 2, Some(40 * GB)).expect_err("too much");
+        let wanted = "default offers more than its backends can serve, and 96800000 requests would";
+        assert!(failure.lines[0].contains(wanted), "{}", failure.lines[0]);
+        trials[0].1.variant.load.timeout = std::time::Duration::from_millis(10);
+        trials.truncate(1);
+        assert!(fit("x.toml", &trials, Some(1), 2, Some(40 * GB)).is_ok(), "clients leave");
     }
 
     #[test]

@@ -113,3 +113,28 @@ fn variants_with_the_same_overload_share_a_note() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("random; round_robin: phase \"high\" offers 30.0"), "{found:?}");
 }
+
+/// Capacity 50/s; the high phase lasts 5 s. Any timeout bounds what waits, and so do full queues.
+#[test]
+fn what_must_pile_up_is_known_before() {
+    let endless = ("timeout = \"1000s\"\n[[load.phases]]", "queue = \"unlimited\"\n");
+    for (rate, load, queue, extra, wanted) in [
+        ("49", endless.0, endless.1, "", 0.0),
+        ("150", endless.0, endless.1, "", 500.0),
+        ("50\nto = 250", endless.0, endless.1, "", 500.0),
+        ("150", "timeout = \"2s\"\n[[load.phases]]", endless.1, "", 200.0),
+        ("150", endless.0, endless.1, "timeout = { attempt = \"1s\" }", 100.0),
+        ("150", endless.0, "queue = 20\n", "", 45.0),
+        ("150", endless.0, endless.1, "limits = { max_in_flight = 1 }", 0.0),
+    ] {
+        let text = TEXT
+            .replace("STRATEGY", "random")
+            .replace("WEIGHT", "1")
+            .replace("RATE", rate)
+            .replace("EXTRA", extra)
+            .replacen("[[load.phases]]", load, 1)
+            .replace("concurrency =", &format!("{queue}concurrency ="));
+        let found = scenario(&text).variants[0].backlog();
+        assert!((found - wanted).abs() < 1e-6, "{rate} {load} {queue} {extra}: {found}");
+    }
+}
