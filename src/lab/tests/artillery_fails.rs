@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use live::load::artillery::install;
-use support::artillery::{cache, lab, load, need_node};
+use support::artillery::{cache, lab, load};
 use support::{Bench, Done, Running, alive, children, read, signal, until};
 
 /// Live runs want the machine for themselves: the tests of this file take turns.
@@ -61,7 +61,6 @@ fn hired(running: Running) -> (Running, i32, Vec<(i32, String)>) {
 
 /// Starts a long run and waits until Artillery sends.
 fn sending(bench: &Bench) -> (Running, i32, Vec<(i32, String)>) {
-    need_node();
     bench.file("long.toml", &scenario(60));
     let args = ["run", "long.toml", "--out", "out", "--quiet"];
     let mut command = lab(bench, &cache(), &args);
@@ -233,7 +232,6 @@ fn stand_in(bench: &Bench, script: &str) -> PathBuf {
 #[test]
 fn an_artillery_that_does_not_do_its_work_is_named_with_its_last_lines() {
     let _alone = alone();
-    need_node();
     let lines = "for (let i = 1; i < 13; i++) console.error(`line ${i}`);";
     for (script, how) in [
         ("process.exit(5);", "ended before it began (exit code 5)"),
@@ -263,7 +261,6 @@ fn an_artillery_that_does_not_do_its_work_is_named_with_its_last_lines() {
 #[test]
 fn an_artillery_that_makes_too_little_or_counts_otherwise_is_invalid() {
     let _alone = alone();
-    need_node();
     // What it made, each answered at once, and what it says that it counted.
     let script = |made: u32, counted: u32| {
         format!(
