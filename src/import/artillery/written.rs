@@ -95,13 +95,14 @@ impl Period {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct FileShape {
     aggregate: Option<PeriodShape>,
     intermediate: Option<Vec<PeriodShape>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct PeriodShape {
     /// A string in `intermediate`, a number in `aggregate`.
     period: Option<serde_json::Value>,
@@ -128,6 +129,11 @@ impl Written {
     /// The place, the value and the remedy.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problem> {
         let reader = Reader { file };
+        // Editors on Windows put a mark in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim().is_empty() {
+            return Err(reader.foreign("the file is empty"));
+        }
         let shape: FileShape =
             serde_json::from_str(text).map_err(|error| reader.broken(text, &error))?;
         let Some(aggregate) = shape.aggregate else {

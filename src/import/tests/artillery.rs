@@ -109,11 +109,11 @@ fn damaged(name: &str, old: &str, new: &str) -> String {
 fn what_is_no_result_is_refused_with_place_value_and_remedy() {
     let requests = "\"http.requests\": 360";
     for (what, text, wanted) in [
-        ("nothing", String::new(), &["x.json:1:0: the file ends here"][..]),
+        ("nothing", String::new(), &["x.json: the file is empty"][..]),
         ("half", sample("errors")[..4000].to_owned(), &["x.json:1", "cut off", "copy the file"]),
         ("a picture", "\u{89}PNG".to_owned(), &["x.json:1:1: this is no JSON", "--output"]),
         ("something else", "{\"schema\": 1}".to_owned(), &["x.json: it has no \"aggregate\""]),
-        ("a list", "[]".to_owned(), &["x.json:1:", "Artillery 2"]),
+        ("a list", "[]".to_owned(), &["x.json:1:", "expected an object", "Artillery 2"]),
         ("the whole alone", "{\"aggregate\": {}}".to_owned(), &["no \"intermediate\""]),
         (
             "Artillery 1",
@@ -175,6 +175,11 @@ fn what_is_only_odd_is_imported_and_said() {
     let gone = |text: &str| text.to_owned();
     for (what, text, wanted) in [
         (
+            "a mark of its encoding",
+            format!("\u{feff}{}", damaged("errors", "{", "{")),
+            "Artillery measured this",
+        ),
+        (
             "counters of one's own",
             damaged("errors", "\"http.requests\": 360", "\"mine\": -0.5, \"http.requests\": 360"),
             "Artillery measured this",
@@ -233,7 +238,8 @@ proptest! {
         let cut = (part * end as f64) as usize;
         prop_assume!(cut < end && text.is_char_boundary(cut));
         let message = import(&[("x", &text[..cut])]).expect_err("it is cut");
-        prop_assert!(message.contains("the file ends here"), "{}", message);
+        let wanted = if cut == 0 { "the file is empty" } else { "the file ends here" };
+        prop_assert!(message.contains(wanted), "{}", message);
     }
 
     /// Whatever number stands in place of another: a problem, or figures that add up.
