@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::run::{LoadError, Run};
+use crate::same::{Difference, belong_together};
 use crate::summary::{PhaseEntry, VariantSummary};
 use crate::units::significant;
 
@@ -81,7 +82,7 @@ pub struct Measured {
 /// # Errors
 /// When they are not of the same scenario, overrides and seed, or under other generators.
 pub fn compare(builtin: &Run, artillery: &Run) -> Result<Agreement, LoadError> {
-    belong_together(builtin, artillery)?;
+    belong_together([builtin, artillery], &GENERATORS)?;
     let slack = slack(&builtin.summary.phases);
     let pairs = builtin.summary.variants.iter().filter_map(|ours| {
         let theirs = artillery.summary.variants.iter().find(|theirs| theirs.name == ours.name)?;
@@ -102,31 +103,12 @@ pub fn compare(builtin: &Run, artillery: &Run) -> Result<Agreement, LoadError> {
     })
 }
 
-/// Two runs of different scenarios have no difference that says anything.
-fn belong_together(builtin: &Run, artillery: &Run) -> Result<(), LoadError> {
-    let fault = |run: &Run, message: String| {
-        Err(LoadError {
-            file: run.folder.join(crate::manifest::FILE).display().to_string(),
-            line: None,
-            message: format!(
-                "{message}; compare two runs of one scenario, as lab run --load both leaves them"
-            ),
-        })
-    };
-    for (run, generator) in [(builtin, "builtin"), (artillery, "artillery")] {
-        let found = run.manifest["generator"].as_str().unwrap_or_default();
-        if found != generator {
-            return fault(run, format!("the load is of \"{found}\" and not of \"{generator}\""));
-        }
-    }
-    for key in ["scenario", "scenario_text", "overrides", "seed"] {
-        if builtin.manifest[key] != artillery.manifest[key] {
-            let other = builtin.folder.display();
-            return fault(artillery, format!("its {key} is not that of {other}"));
-        }
-    }
-    Ok(())
-}
+const GENERATORS: Difference = Difference {
+    what: "load generator",
+    of: |run| run.manifest["generator"].as_str().unwrap_or_default(),
+    wanted: ["builtin", "artillery"],
+    option: "--load",
+};
 
 /// By how many requests a round of the two may differ, because Artillery makes whole ones: one each
 /// second of a ramp, and one in a phase that holds no whole number of them.

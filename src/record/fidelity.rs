@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration;
 use crate::histograms;
 use crate::run::{LoadError, Run};
+use crate::same::{Difference, belong_together};
 use crate::summary::{Counts, VariantSummary};
 use crate::units::significant;
 
@@ -92,7 +93,7 @@ pub struct VariantComparison {
 /// # Errors
 /// When they are not of the same scenario, overrides and seed; or a histogram cannot be read.
 pub fn compare(live: &Run, sim: &Run) -> Result<Comparison, LoadError> {
-    belong_together(live, sim)?;
+    belong_together([live, sim], &ENGINES)?;
     let live_values = histograms::read(&live.folder, &live.summary)?;
     let sim_values = histograms::read(&sim.folder, &sim.summary)?;
     let sims: Vec<_> = sim.summary.variants.iter().zip(&sim_values).collect();
@@ -125,32 +126,12 @@ pub fn compare(live: &Run, sim: &Run) -> Result<Comparison, LoadError> {
     })
 }
 
-/// Two runs of different scenarios have no difference that says anything.
-fn belong_together(live: &Run, sim: &Run) -> Result<(), LoadError> {
-    let fault = |run: &Run, message: String| {
-        Err(LoadError {
-            file: run.folder.join(crate::manifest::FILE).display().to_string(),
-            line: None,
-            message: format!(
-                "{message}; compare the live and the simulated run of one scenario, as lab run \
-                 --engine both leaves them"
-            ),
-        })
-    };
-    for (run, engine) in [(live, "live"), (sim, "sim")] {
-        if run.summary.engine != engine {
-            let found = &run.summary.engine;
-            return fault(run, format!("this run's engine is \"{found}\" and not \"{engine}\""));
-        }
-    }
-    for key in ["scenario", "scenario_text", "overrides", "seed"] {
-        if live.manifest[key] != sim.manifest[key] {
-            let other = live.folder.display();
-            return fault(sim, format!("its {key} is not that of {other}"));
-        }
-    }
-    Ok(())
-}
+const ENGINES: Difference = Difference {
+    what: "engine",
+    of: |run| &run.summary.engine,
+    wanted: ["live", "sim"],
+    option: "--engine",
+};
 
 fn of_variant(
     live: &VariantSummary,

@@ -26,6 +26,7 @@ pub mod parts;
 pub mod recorder;
 pub mod rows;
 pub mod run;
+mod same;
 mod sampled;
 mod spectrum;
 pub mod summary;

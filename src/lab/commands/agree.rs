@@ -1,40 +1,27 @@
 //! What follows when a scenario was played under both load generators: the comparison, drawn and
 //! shown. It must not play anything, nor compare: `record` does.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anstyle::{AnsiColor, Style};
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, LineStyle, Table};
 use record::agreement::{self, VariantAgreement};
 use record::{About, Agreement, PairFolder};
 
 use crate::cli::Shown;
-use crate::commands::conclude::open_in_browser;
+use crate::commands::compared::{self, GREEN, RED, YELLOW};
 use crate::exit::{Exit, Failure};
-use crate::say::{say, tell};
 
 /// Compares the two runs, keeps and shows what comes of it, and seals the folder. Generators that
 /// differ leave open which of them is right.
 pub(crate) fn conclude(pair: &PairFolder, about: &About, shown: &Shown) -> Result<Exit, Failure> {
     let (agreement, page) = draw(pair)?;
     pair.seal(about).map_err(Failure::unwritten)?;
-    show(&agreement, &page, shown)?;
+    compared::show(&agreement, &words(&agreement), &page, shown)?;
     Ok(if agreement.verdict == "differ" { Exit::Inconclusive } else { Exit::Good })
 }
 
 /// Compares and draws a folder from its files alone.
 pub(crate) fn draw(pair: &PairFolder) -> Result<(Agreement, PathBuf), Failure> {
-    let (builtin, artillery) = pair.load().map_err(|error| Failure::invalid(error.to_string()))?;
-    for (run, place) in [&builtin, &artillery].into_iter().zip(pair.runs()) {
-        for file in &run.edited {
-            tell!(
-                "{}: changed since the run; the comparison shows what stands there now",
-                place.join(file).display()
-            );
-        }
-    }
+    let (builtin, artillery) = compared::load(pair)?;
     let agreement = agreement::compare(&builtin, &artillery);
     let agreement = agreement.map_err(|error| Failure::invalid(error.to_string()))?;
     pair.keep_agreement(&agreement).map_err(Failure::unwritten)?;
@@ -43,49 +30,19 @@ pub(crate) fn draw(pair: &PairFolder) -> Result<(Agreement, PathBuf), Failure> {
     Ok((agreement, page))
 }
 
-fn show(agreement: &Agreement, page: &Path, shown: &Shown) -> Result<(), Failure> {
-    if shown.json {
-        let text = serde_json::to_string_pretty(agreement)
-            .map_err(|error| Failure::new(Exit::Internal, format!("comparison.json: {error}")))?;
-        say!("{text}");
-    } else {
-        say!("{}", render(agreement).trim_end());
-        say!("Comparison: {}", page.display());
-    }
-    if shown.open {
-        open_in_browser(page);
-    }
-    Ok(())
-}
-
-const GREEN: Style = AnsiColor::Green.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-const RED: Style = AnsiColor::Red.on_default().bold();
-
-fn render(agreement: &Agreement) -> String {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('─').junction('─');
-    table.load_style(NOTHING.header_separator(rule).bottom_border(rule));
-    table.set_header(["built-in → Artillery", "requests", "ok", "p50 ms", "p90 ms", "p99 ms", ""]);
-    for variant in &agreement.variants {
-        table.add_row(row(variant));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+fn words(agreement: &Agreement) -> String {
     let style = match agreement.verdict.as_str() {
         "agree" => GREEN,
         "differ" => RED,
         _ => YELLOW,
     };
-    let mut text = format!(
-        "{}, under two load generators\n{table}\nGenerators: {style}{}{style:#}\n",
-        agreement.scenario, agreement.verdict
-    );
-    for reason in &agreement.reasons {
-        let _ = writeln!(text, "  {reason}");
-    }
-    text
+    compared::words(
+        &format!("{}, under two load generators", agreement.scenario),
+        &["built-in → Artillery", "requests", "ok", "p50 ms", "p90 ms", "p99 ms", ""],
+        agreement.variants.iter().map(row),
+        ("Generators", &agreement.verdict, style),
+        &agreement.reasons,
+    )
 }
 
 fn row(variant: &VariantAgreement) -> Vec<String> {

@@ -7,6 +7,7 @@ pub(crate) mod both;
 pub(crate) mod calibrate;
 pub(crate) mod calibration;
 pub(crate) mod child;
+pub(crate) mod compared;
 pub(crate) mod completions;
 pub(crate) mod conclude;
 pub(crate) mod doctor;
