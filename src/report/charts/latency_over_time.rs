@@ -9,7 +9,7 @@ use crate::figure::{Key, Sample};
 use crate::limits::{self, LimitLine};
 use crate::panel::{Look, Panel};
 use crate::scale::Scale;
-use crate::scene::{Align, Colour, Marker, Scene};
+use crate::scene::{Align, Colour, Marker, Point, Scene};
 use crate::theme;
 use crate::timechart::{self, TimeChart, TimePanel};
 use crate::timeline::{self, Window};
@@ -106,24 +106,46 @@ fn draw_panel(scene: &mut Scene, panel: &TimePanel, windows: &[Window], limits: 
         let line: Vec<_> = windows.iter().map(|w| (w.middle(), of(w).map(|s| s.mid))).collect();
         panel.draw_line(scene, &line, look, turn * 2);
     }
+    let mut taken: Vec<_> = limits.iter().map(|limit| draw_limit(scene, panel, limit)).collect();
     for limit in limits {
-        draw_limit(scene, panel, limit);
+        name_limit(scene, panel, limit, &mut taken);
     }
 }
 
-/// A limit's line with its words on a ground of their own: they stand among the data.
-fn draw_limit(scene: &mut Scene, panel: &Panel, limit: &LimitLine) {
+/// A limit's line, and the place that it takes.
+fn draw_limit(scene: &mut Scene, panel: &Panel, limit: &LimitLine) -> [Point; 2] {
     let (from, to) = (panel.at(limit.from_s, limit.limit_ms), panel.at(limit.to_s, limit.limit_ms));
     scene.dashed(from, to, LIMIT, 1.4);
+    [(from.0, from.1 - 1.0), (to.0, to.1 + 1.0)]
+}
+
+/// A limit's words on a ground of their own, since they stand among the data: above the end of its
+/// line, below it where something stands above already, and else higher.
+fn name_limit(scene: &mut Scene, panel: &Panel, limit: &LimitLine, taken: &mut Vec<[Point; 2]>) {
+    let end = panel.at(limit.to_s, limit.limit_ms);
     let sign = if limit.above { '>' } else { '<' };
     let word = if limit.passed { '✓' } else { '✗' };
     let label = format!("{} {sign} {} ms {word}", limit.metric, format::trimmed(limit.limit_ms));
     let width = theme::text_width(&label, theme::SMALL);
-    let right = to.0.max(panel.area.left + width + 4.0);
-    let place = (right - 4.0, to.1 - 9.0);
-    let (corner, other) = ((place.0 - width - 2.0, place.1 - 7.0), (place.0 + 2.0, place.1 + 6.0));
+    let right = end.0.max(panel.area.left + width + 4.0);
+    let ground = |y: f64| [(right - 6.0 - width, y - 7.0), (right - 2.0, y + 6.0)];
+    let in_the_way = |y: f64| taken.iter().find(|other| overlap(other, &ground(y)));
+    let mut y = [end.1 - 9.0, end.1 + 9.0]
+        .into_iter()
+        .find(|&y| in_the_way(y).is_none())
+        .unwrap_or(end.1 - 9.0);
+    while let Some([upper, _]) = in_the_way(y) {
+        y = upper.1 - 7.0;
+    }
+    let (place, [corner, other]) = ((right - 4.0, y), ground(y));
+    taken.push([corner, other]);
     scene.rect(corner, other, theme::PAPER, 0.7);
     scene.text(place, label, theme::SMALL, theme::INK, Align::Right);
+}
+
+/// Whether two rectangles, by their upper left and lower right corners, share more than an edge.
+fn overlap([a, b]: &[Point; 2], [c, d]: &[Point; 2]) -> bool {
+    a.0 < d.0 && c.0 < b.0 && a.1 < d.1 && c.1 < b.1
 }
 
 fn p50(window: &Window) -> Option<timeline::Spread> {
@@ -174,4 +196,34 @@ fn alt(variants: &[&str], windows: &[Vec<Window>]) -> String {
     };
     let each: Vec<String> = variants.iter().zip(windows).map(one).collect();
     format!("Lines of p50 and p99 latency over time. {}.", each.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panel::Area;
+
+    #[test]
+    fn words_of_limits_stand_beside_each_other() {
+        let area = Area { left: 100.0, top: 0.0, right: 1_000.0, bottom: 300.0 };
+        let (x, _) = Scale::of_time(60.0);
+        let panel = Panel { area, x, y: Scale::of_latencies([10.0, 2_000.0]) };
+        let mut scene = Scene { width: 1_000.0, height: 300.0, shapes: Vec::new() };
+        // Short spans next to each other, the last two at the same height.
+        let limits: Vec<_> = [(0.0, 5.0, 150.0), (5.0, 9.0, 200.0), (5.0, 9.0, 200.0)]
+            .map(|(from_s, to_s, limit_ms)| {
+                let (metric, above, passed) = ("p99".to_owned(), false, true);
+                LimitLine { metric, from_s, to_s, limit_ms, above, passed }
+            })
+            .into();
+        let mut taken: Vec<_> =
+            limits.iter().map(|limit| draw_limit(&mut scene, &panel, limit)).collect();
+        for limit in &limits {
+            name_limit(&mut scene, &panel, limit, &mut taken);
+        }
+        assert_eq!(taken.len(), 6);
+        for (i, word) in taken.iter().enumerate().skip(3) {
+            assert!(taken[..i].iter().all(|other| !overlap(word, other)), "{taken:?}");
+        }
+    }
 }
