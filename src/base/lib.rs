@@ -8,6 +8,7 @@ pub mod clock;
 pub mod dist;
 pub mod exchange;
 pub mod math;
+pub mod prefetch;
 pub mod quantiles;
 pub mod rng;
 pub mod slab;
@@ -19,6 +20,7 @@ pub use dist::Distribution;
 pub use exchange::{
     AttemptId, BackendId, FailureKind, Outcome, ProbeId, RequestId, RequestMeta, Sent,
 };
+pub use prefetch::prefetch;
 pub use quantiles::Quantiles;
 pub use rng::Rng;
 pub use slab::{Key, Slab};

@@ -107,6 +107,12 @@ impl<T> Slab<T> {
         if place.generation == key.generation { place.tenant.as_mut() } else { None }
     }
 
+    /// The slot of this key will be asked for soon.
+    #[inline]
+    pub fn prefetch(&self, key: Key) {
+        self.slots.get(key.slot as usize).inspect(|place| crate::prefetch(*place));
+    }
+
     /// Takes a tenant out; its key is void from now on.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let place = self.slots.get_mut(key.slot as usize)?;

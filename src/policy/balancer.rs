@@ -237,6 +237,20 @@ impl Balancer {
         earlier(earlier(self.upkeep.next(), self.denials.next_report()), requests)
     }
 
+    /// A hint for speed: an attempt, at the backend of this slot, will end soon. Nothing follows
+    /// from it.
+    #[inline]
+    pub fn prefetch(&self, attempt: AttemptId, slot: u32) {
+        self.requests.prefetch(Key::unpack(attempt.0));
+        self.pool.prefetch(slot);
+    }
+
+    /// The second half of the hint, when what the first asked for is there.
+    #[inline]
+    pub fn prefetch_candidate(&self, slot: u32) {
+        self.pool.prefetch_candidate(slot);
+    }
+
     /// What to do next, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use base::Time;
 
-use crate::wakes::{INDEX_BITS, Wakes};
+use crate::wakes::{INDEX_BITS, Wakes, backend_of};
 
 /// What lies a fixed time ahead comes in order by itself; a queue holds it at a fraction of a
 /// heap's cost.
@@ -183,6 +183,12 @@ impl<E: From<Wake>> Agenda<E> {
         self.comes(HEAP, rank);
     }
 
+    /// The looks at backends that are to come.
+    #[inline]
+    pub(crate) const fn wakes(&self) -> &Wakes {
+        &self.wakes
+    }
+
     /// Whether something comes until then.
     #[inline]
     pub(crate) fn has_by(&self, at: Time) -> bool {
@@ -196,8 +202,8 @@ impl<E: From<Wake>> Agenda<E> {
         if place == WAKES {
             let rank = self.wakes.pop()?;
             self.follows(WAKES, self.wakes.first());
-            let backend = rank as u32 & ((1 << INDEX_BITS) - 1);
-            return Some((Time::from_nanos((rank >> 64) as u64), Wake(backend).into()));
+            let at = Time::from_nanos((rank >> 64) as u64);
+            return Some((at, Wake(backend_of(rank)).into()));
         }
         let (entry, next) = match place {
             HEAP => (self.heap.pop()?, self.heap.peek()),

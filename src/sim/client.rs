@@ -186,6 +186,19 @@ impl Client {
         Key::unpack(id.0)
     }
 
+    /// A request will end soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: Key) {
+        self.open.prefetch(key);
+        self.patience.prefetch(key);
+    }
+
+    /// Its end will move its neighbours in the order of patience.
+    #[inline]
+    pub(crate) fn prefetch_neighbours(&self, key: Key) {
+        self.patience.prefetch_neighbours(key);
+    }
+
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Open> {
         self.open.get_mut(key)
     }

@@ -1,6 +1,8 @@
 //! Connections that are kept open for the next attempt: each balancer has its own to each backend.
 //! It must not know what becomes of them on a network.
 
+use base::prefetch;
+
 /// How many each balancer keeps to each backend.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -22,6 +24,12 @@ impl Kept {
         left.is_some()
     }
 
+    /// Those of a balancer to a backend will be counted soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, backend: u32, balancer: u32) {
+        self.counts.get(self.place(backend, balancer)).inspect(|count| prefetch(*count));
+    }
+
     /// One more.
     pub(crate) fn put(&mut self, backend: u32, balancer: u32) {
         *self.count(backend, balancer) += 1;
@@ -34,7 +42,12 @@ impl Kept {
     }
 
     fn count(&mut self, backend: u32, balancer: u32) -> &mut u32 {
-        &mut self.counts[backend as usize * self.balancers + balancer as usize]
+        let place = self.place(backend, balancer);
+        &mut self.counts[place]
+    }
+
+    const fn place(&self, backend: u32, balancer: u32) -> usize {
+        backend as usize * self.balancers + balancer as usize
     }
 }
 

@@ -1,5 +1,6 @@
 //! The loop: pop an event, call whom it concerns, push what follows. It must not decide.
 
+mod ahead;
 mod late;
 mod requests;
 mod upkeep;
@@ -218,6 +219,8 @@ struct Engine<'a> {
     checks: Slab<Check>,
     /// The subject has asked for the load of a backend, so all of them watch theirs.
     load_watched: bool,
+    /// The agenda's day of which [`Engine::look_ahead`] knows.
+    day: u64,
     /// What the balancers have told, noted or not.
     events_told: u64,
     /// Boundaries that have not come.
@@ -247,6 +250,7 @@ impl<'a> Engine<'a> {
             losers: Vec::new(),
             checks: Slab::new(),
             load_watched: false,
+            day: 0,
             events_told: 0,
             boundaries_left: 0,
             most: MAX_PENDING,
@@ -318,6 +322,11 @@ impl<'a> Engine<'a> {
     fn pop(&mut self) -> Result<Event, Error> {
         let (at, event) = self.agenda.pop().expect("open requests have a deadline to come");
         self.now = at;
+        let day = self.agenda.wakes().day();
+        if day != self.day {
+            self.day = day;
+            self.look_ahead();
+        }
         if matches!(event, Event::Arrival) && self.pending() > self.most {
             return Err(self.too_much());
         }

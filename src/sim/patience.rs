@@ -1,7 +1,7 @@
 //! Who loses patience first: the open requests in the order of their coming. It must not know when
 //! that is; all clients wait equally long.
 
-use base::Key;
+use base::{Key, prefetch};
 
 use crate::agenda::Ticket;
 
@@ -44,6 +44,22 @@ impl Patience {
     /// The client that has waited longest.
     pub(crate) fn oldest(&self) -> Option<&Waiting> {
         self.links.get(self.oldest as usize).map(|link| &link.waiting)
+    }
+
+    /// A client's wait will end soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: Key) {
+        self.links.get(key.slot as usize).inspect(|link| prefetch(*link));
+    }
+
+    /// The same of those before and behind it.
+    #[inline]
+    pub(crate) fn prefetch_neighbours(&self, key: Key) {
+        if let Some(link) = self.links.get(key.slot as usize) {
+            for slot in [link.older, link.newer] {
+                self.links.get(slot as usize).inspect(|link| prefetch(*link));
+            }
+        }
     }
 
     /// One more waits.

@@ -146,6 +146,22 @@ impl Subject {
         }
     }
 
+    /// An attempt will end soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, order: &Order) {
+        if let (Self::Lab(balancers), Some(id)) = (self, order.id) {
+            balancers.get(order.balancer).prefetch(id, order.backend);
+        }
+    }
+
+    /// The same, when what [`Subject::prefetch`] asked for is there.
+    #[inline]
+    pub(crate) fn prefetch_candidate(&self, order: &Order) {
+        if let Self::Lab(balancers) = self {
+            balancers.get(order.balancer).prefetch_candidate(order.backend);
+        }
+    }
+
     /// An attempt that a balancer has put out to be sent.
     pub(crate) fn send(&mut self, now: Time, balancer: u32, attempt: &Attempt) -> Step {
         match self {

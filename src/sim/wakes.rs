@@ -12,6 +12,12 @@ use crate::agenda::Rank;
 /// Binary digits of a rank that are an index: of sixteen million backends.
 pub(crate) const INDEX_BITS: u32 = 24;
 
+/// The index in a rank.
+#[inline]
+pub(crate) const fn backend_of(rank: Rank) -> u32 {
+    rank as u32 & ((1 << INDEX_BITS) - 1)
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Wakes {
@@ -44,7 +50,7 @@ const FIRST_SHIFT: u32 = 20;
 const FEWEST_PILES: usize = 64;
 /// More would be beyond what the caches hold.
 const MOST_PILES: usize = 1 << 14;
-/// Looks before the length of days is thought over, and for each that is to come as many again.
+/// Looks before the length of days is thought over, and one more for each that is to come.
 const PATIENCE: usize = 1 << 12;
 /// More looks a day than this are worth shorter days: sorting them costs more than finding the next
 /// day.
@@ -73,6 +79,22 @@ impl Wakes {
     /// The earliest.
     pub(crate) fn first(&self) -> Option<Rank> {
         self.today.last().copied()
+    }
+
+    /// Which day it is.
+    #[inline]
+    pub(crate) const fn day(&self) -> u64 {
+        self.day
+    }
+
+    /// The backends that are to be looked at so many days later, by what is known today, and in any
+    /// order; for looking ahead a few days.
+    #[inline]
+    pub(crate) fn of_day(&self, later: usize) -> impl Iterator<Item = u32> {
+        debug_assert!(later < FEWEST_PILES, "beyond the piles");
+        let pile = (self.day as usize).wrapping_add(later) & (self.piles.len() - 1);
+        let ranks = if later == 0 { &self.today } else { &self.piles[pile] };
+        ranks.iter().map(|&rank| backend_of(rank))
     }
 
     pub(crate) fn push(&mut self, rank: Rank) {
@@ -114,7 +136,7 @@ impl Wakes {
 
     /// Goes on to the next day on which something comes.
     fn turn_the_page(&mut self) {
-        if self.seen.looks > PATIENCE + 4 * self.len {
+        if self.seen.looks > PATIENCE + self.len {
             self.think_over();
             if !self.today.is_empty() {
                 return;
@@ -171,7 +193,9 @@ impl Wakes {
         // Where there are fewer piles than there should be, more comes on each day.
         let busy = BUSY * (self.len / 2 / piles).max(1);
         if looks > busy * days {
-            self.shift = self.shift.saturating_sub(1);
+            // At once as short as they should be: the next time is as many looks away as are to come.
+            let times = looks / (busy * days.max(1));
+            self.shift = self.shift.saturating_sub(times.ilog2().max(1));
         } else if 8 * beyond > looks && self.shift < 63 {
             self.shift += 1;
         } else if piles <= self.piles.len() {
@@ -222,6 +246,32 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    #[test]
+    fn the_next_days_are_known() {
+        let mut rng = base::Rng::from_seed(2);
+        let mut wakes = Wakes::default();
+        for backend in 0..10_000_u32 {
+            let at = rng.below(1_000_000_000) as u64;
+            wakes.push(Rank::from(at) << 64 | Rank::from(backend));
+        }
+        let [mut today, mut tomorrow] = [0, 1].map(|later| wakes.of_day(later).collect::<Vec<_>>());
+        let (mut day, mut compared) = (wakes.day(), 0);
+        while let Some(rank) = wakes.pop() {
+            assert!(today.contains(&backend_of(rank)), "{rank} is of day {day}");
+            if wakes.day() != day {
+                today = wakes.of_day(0).collect();
+                if wakes.day() == day + 1 {
+                    today.sort_unstable();
+                    tomorrow.sort_unstable();
+                    assert_eq!(today, tomorrow);
+                    compared += 1;
+                }
+                (day, tomorrow) = (wakes.day(), wakes.of_day(1).collect());
+            }
+        }
+        assert!(compared > 100, "{compared} days");
     }
 
     #[test]

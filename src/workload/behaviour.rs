@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::time::{self, nanos};
-use base::{Rng, Time};
+use base::{Rng, Time, prefetch};
 
 use crate::condition::Condition;
 use crate::fault::FaultChange;
@@ -237,6 +237,18 @@ impl Behaviour {
             }
         }
         None
+    }
+
+    /// The request that is answered next, if nothing happens before.
+    #[inline]
+    pub fn next_work(&self) -> Option<WorkId> {
+        self.service.first().map(|job| job.work)
+    }
+
+    /// Who waits longest will be served soon.
+    #[inline]
+    pub fn prefetch_queue(&self) {
+        self.queue.front().inspect(|waiting| prefetch(*waiting));
     }
 
     /// What new connections meet now.

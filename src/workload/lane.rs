@@ -151,6 +151,12 @@ impl Lane {
         Some((self.due?, self.first.as_ref()?.job.seq))
     }
 
+    /// What is done first.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<&Job> {
+        self.first.as_ref().map(|entry| &entry.job)
+    }
+
     fn due_now(&self) -> Option<Time> {
         let left = self.first.as_ref()?.target.saturating_sub(self.reading);
         let units = match self.speed {

@@ -147,6 +147,12 @@ impl UnderWay {
         Self { requests: Slab::new(), asides: Vec::new(), further: Slab::new() }
     }
 
+    /// An attempt will be asked for soon; one that is not the first costs a fetch in vain.
+    #[inline]
+    pub(super) fn prefetch(&self, attempt: Key) {
+        self.requests.prefetch(attempt);
+    }
+
     /// How many requests there are.
     pub(super) fn len(&self) -> usize {
         self.requests.len()

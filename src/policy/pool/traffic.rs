@@ -5,7 +5,7 @@
 //! of a backend, which is ten times as long: with a thousand backends the one stays in the
 //! processor's nearest cache and the other does not.
 
-use base::{BackendId, Time};
+use base::{BackendId, Time, prefetch};
 
 use super::{NOWHERE, Pool};
 
@@ -39,6 +39,20 @@ impl Pool {
             self.traffic.resize(slot + 1, fresh);
         }
         self.traffic[slot] = fresh;
+    }
+
+    /// A slot's traffic will change soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        self.traffic.get(slot as usize).inspect(|traffic| prefetch(*traffic));
+    }
+
+    /// With it what strategies see.
+    #[inline]
+    pub(crate) fn prefetch_candidate(&self, slot: u32) {
+        if let Some(traffic) = self.traffic.get(slot as usize) {
+            self.candidates.get(traffic.place as usize).inspect(|candidate| prefetch(*candidate));
+        }
     }
 
     /// The tenant is gone: its id finds nothing from now on.

@@ -1,7 +1,7 @@
 //! What happens to requests and their attempts on the way. It must not decide what comes next:
 //! the subject does.
 
-use base::{AttemptId, FailureKind, Key, Outcome, Sent, Time};
+use base::{AttemptId, FailureKind, Key, Outcome, Sent, Time, prefetch};
 use workload::WorkId;
 
 use super::{Engine, Event, Leg, Parcel};
@@ -76,6 +76,7 @@ impl Engine<'_> {
 
 impl Engine<'_> {
     fn send(&mut self, request: Key, order: Order, Limits { connect_by, answer_by }: Limits) {
+        prefetch(&self.servers[order.backend as usize]);
         let leg = self.legs.insert(Leg { request, order, connection: None, reused: false });
         self.client.get_mut(request).expect("the subject knows open requests alone").legs.add(leg);
         if answer_by < Time::MAX {
