@@ -11,8 +11,15 @@ use crate::units::significant;
 /// The version of the shape in comparison.json.
 const SCHEMA: u32 = 1;
 
-/// The medians may differ by so much, ms: two ticks of Artillery's clock, which its own work takes.
+/// The medians from the first byte sent may differ by so much, ms: two ticks of Artillery's clock. They
+/// are what is held against each other, because only from that byte on both look at the same thing, the
+/// system under test; what comes before is each generator's own.
 const P50_MS: f64 = 2.0;
+
+/// And what the generators take before that byte by so much, ms: preparing a request costs Node a
+/// millisecond or two, on a slow core more. Beyond it something else is hidden there, such as a wait for
+/// a connection that only one of them knows.
+const OWN_MS: f64 = 10.0;
 
 /// The shares of requests that did not end well may differ by so much: which requests a fault meets
 /// is a matter of milliseconds.
@@ -54,7 +61,11 @@ pub struct VariantAgreement {
     pub builtin: Measured,
     /// Under Artillery.
     pub artillery: Measured,
-    /// Artillery's median minus the other's.
+    /// Artillery's median from the first byte sent minus the other's: of the system under test.
+    pub service_p50_difference_ms: Option<f64>,
+    /// Likewise of the time before that byte: the generator's own work.
+    pub dispatch_p50_difference_ms: Option<f64>,
+    /// Likewise of the whole latency, from the intended time on.
     pub p50_difference_ms: Option<f64>,
 }
 
@@ -75,6 +86,8 @@ pub struct Measured {
     pub p99_ms: Option<f64>,
     /// The median from the request's first byte on, without the generator's own part; milliseconds.
     pub service_p50_ms: Option<f64>,
+    /// The median of the time before that byte: the generator's own part; milliseconds.
+    pub dispatch_p50_ms: Option<f64>,
 }
 
 /// Compares a run under the built-in generator with one under Artillery.
@@ -143,33 +156,41 @@ fn of_variant(ours: &VariantSummary, theirs: &VariantSummary, slack: u64) -> Var
             builtin.ok, builtin.intended, artillery.ok, artillery.intended
         ));
     }
-    let p50_difference_ms = apart(builtin.p50_ms, artillery.p50_ms);
-    match (p50_difference_ms, builtin.p50_ms, artillery.p50_ms) {
-        (Some(difference), Some(a), Some(b)) if difference.abs() > P50_MS => {
-            let services = builtin.service_p50_ms.zip(artillery.service_p50_ms);
-            let services = services.map_or_else(String::new, |(a, b)| {
-                format!(
-                    "; from the first byte sent they are {a:.1} and {b:.1} ms, and the rest is what \
-                     each generator took until then"
-                )
-            });
-            differences.push(format!(
-                "the medians are {a:.1} and {b:.1} ms, more than {P50_MS} ms apart{services}"
-            ));
-        }
-        (None, a, b) if a.is_some() != b.is_some() => {
-            differences.push("only under one of them did any request end well".to_owned());
-        }
-        _ => {}
-    }
+    let service_p50_difference_ms = apart(builtin.service_p50_ms, artillery.service_p50_ms);
+    let dispatch_p50_difference_ms = apart(builtin.dispatch_p50_ms, artillery.dispatch_p50_ms);
+    differences.extend(medians(&builtin, &artillery));
     VariantAgreement {
         name: ours.name.clone(),
         agrees: differences.is_empty(),
         differences,
         builtin,
         artillery,
-        p50_difference_ms,
+        service_p50_difference_ms,
+        dispatch_p50_difference_ms,
+        p50_difference_ms: apart(builtin.p50_ms, artillery.p50_ms),
     }
+}
+
+/// Where the medians are too far apart, in words.
+fn medians(builtin: &Measured, artillery: &Measured) -> Vec<String> {
+    let far = |a: Option<f64>, b: Option<f64>, most: f64| {
+        a.zip(b).filter(|(a, b)| significant(b - a).abs() > most)
+    };
+    if builtin.service_p50_ms.is_some() != artillery.service_p50_ms.is_some() {
+        return vec!["only under one of them did any request end well".to_owned()];
+    }
+    let service = far(builtin.service_p50_ms, artillery.service_p50_ms, P50_MS).map(|(a, b)| {
+        format!(
+            "from the first byte sent the medians are {a:.1} and {b:.1} ms, more than {P50_MS} ms apart"
+        )
+    });
+    let own = far(builtin.dispatch_p50_ms, artillery.dispatch_p50_ms, OWN_MS).map(|(a, b)| {
+        format!(
+            "before the first byte the generators take {a:.1} and {b:.1} ms, more than {OWN_MS} ms \
+             apart: that is not the work of preparing a request alone"
+        )
+    });
+    service.into_iter().chain(own).collect()
 }
 
 impl Measured {
@@ -184,6 +205,7 @@ impl Measured {
             p90_ms: variant.latency_ms.p90,
             p99_ms: variant.latency_ms.p99,
             service_p50_ms: variant.service_ms.p50,
+            dispatch_p50_ms: variant.dispatch_ms.p50,
         }
     }
 }
@@ -236,42 +258,47 @@ mod tests {
 
     #[test]
     fn what_counts_as_a_difference() {
-        let variant = |intended, ok, p50: Option<f64>| {
+        let variant = |intended: u64, ok: u64, own_ms: f64, service: Option<f64>| {
+            let latency = service.map(|ms| ms + own_ms);
             let text = serde_json::json!({
                 "name": "v", "subject": "lab", "parameters": {}, "rounds": 1,
                 "intended": intended, "sent": intended, "ok": ok, "failed": intended - ok,
                 "rejected": 0, "dropped": 0, "unfinished": 0, "attempts": null, "retries": null,
                 "offered_rps": 1.0, "achieved_rps": 1.0,
-                "latency_ms": { "p50": p50 }, "service_ms": { "p50": p50.map(|ms| ms - 1.0) }, "dispatch_ms": {},
+                "latency_ms": { "p50": latency }, "service_ms": { "p50": service },
+                "dispatch_ms": { "p50": own_ms },
                 "failed_ms": {}, "failures": {}, "backends": [], "resources": {},
                 "per_round": [],
             });
             serde_json::from_value::<VariantSummary>(text).expect("its shape")
         };
-        let ours = variant(1000, 1000, Some(20.0));
-        for (intended, ok, p50, slack, part) in [
-            (1000_u64, 1000_u64, Some(22.0), 0, None),
-            (1000, 1000, Some(18.0), 0, None),
-            (
-                1000,
-                1000,
-                Some(22.1),
-                0,
-                Some(
-                    "20.0 and 22.1 ms, more than 2 ms apart; from the first byte sent they are 19.0 and 21.1",
-                ),
-            ),
-            (999, 999, Some(20.0), 0, Some("made 1000 requests and Artillery 999")),
-            (999, 999, Some(20.0), 1, None),
-            (1000, 990, Some(20.0), 0, None),
-            (1000, 989, Some(20.0), 0, Some("989 of 1000")),
-            (1000, 0, None, 0, Some("0 of 1000")),
+        let ours = variant(1000, 1000, 0.25, Some(20.0));
+        // What Artillery measured, the slack, a part of the difference.
+        for (intended, ok, own_ms, service, slack, part) in [
+            (1000, 1000, 0.25, Some(22.0), 0, None),
+            (1000, 1000, 0.25, Some(18.0), 0, None),
+            (1000, 1000, 0.25, Some(22.1), 0, Some("20.0 and 22.1 ms, more than 2 ms apart")),
+            (1000, 1000, 0.25, Some(17.9), 0, Some("20.0 and 17.9 ms, more than 2 ms apart")),
+            // What the generator takes is its own, and no system's …
+            (1000, 1000, 5.25, Some(21.0), 0, None),
+            // … and hides nothing that is.
+            (1000, 1000, 5.25, Some(22.1), 0, Some("from the first byte sent")),
+            (1000, 1000, 10.5, Some(20.0), 0, Some("take 0.2 and 10.5 ms, more than 10 ms apart")),
+            (999, 999, 0.25, Some(20.0), 0, Some("made 1000 requests and Artillery 999")),
+            (999, 999, 0.25, Some(20.0), 1, None),
+            (1000, 990, 0.25, Some(20.0), 0, None),
+            (1000, 989, 0.25, Some(20.0), 0, Some("989 of 1000")),
+            (1000, 0, 0.25, None, 0, Some("0 of 1000")),
+            (1000, 0, 0.25, None, 0, Some("only under one of them")),
         ] {
-            let found = of_variant(&ours, &variant(intended, ok, p50), slack);
+            let found = of_variant(&ours, &variant(intended, ok, own_ms, service), slack);
             assert_eq!(found.agrees, part.is_none(), "{found:?}");
             if let Some(part) = part {
                 assert!(found.differences.iter().any(|text| text.contains(part)), "{found:?}");
             }
+            assert_eq!(found.dispatch_p50_difference_ms, Some(own_ms - 0.25));
+            let whole = service.map(|ms| significant(ms + own_ms - 20.25));
+            assert_eq!(found.p50_difference_ms, whole, "both parts together");
         }
     }
 }

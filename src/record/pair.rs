@@ -248,6 +248,12 @@ struct AgreementRow<'a> {
     artillery_ok: u64,
     builtin_failed_ratio: Option<f64>,
     artillery_failed_ratio: Option<f64>,
+    builtin_service_p50_ms: Option<f64>,
+    artillery_service_p50_ms: Option<f64>,
+    service_p50_difference_ms: Option<f64>,
+    builtin_dispatch_p50_ms: Option<f64>,
+    artillery_dispatch_p50_ms: Option<f64>,
+    dispatch_p50_difference_ms: Option<f64>,
     builtin_p50_ms: Option<f64>,
     artillery_p50_ms: Option<f64>,
     p50_difference_ms: Option<f64>,
@@ -255,8 +261,6 @@ struct AgreementRow<'a> {
     artillery_p90_ms: Option<f64>,
     builtin_p99_ms: Option<f64>,
     artillery_p99_ms: Option<f64>,
-    builtin_service_p50_ms: Option<f64>,
-    artillery_service_p50_ms: Option<f64>,
 }
 
 impl<'a> AgreementRow<'a> {
@@ -271,6 +275,12 @@ impl<'a> AgreementRow<'a> {
             artillery_ok: artillery.ok,
             builtin_failed_ratio: builtin.failed_ratio,
             artillery_failed_ratio: artillery.failed_ratio,
+            builtin_service_p50_ms: builtin.service_p50_ms,
+            artillery_service_p50_ms: artillery.service_p50_ms,
+            service_p50_difference_ms: variant.service_p50_difference_ms,
+            builtin_dispatch_p50_ms: builtin.dispatch_p50_ms,
+            artillery_dispatch_p50_ms: artillery.dispatch_p50_ms,
+            dispatch_p50_difference_ms: variant.dispatch_p50_difference_ms,
             builtin_p50_ms: builtin.p50_ms,
             artillery_p50_ms: artillery.p50_ms,
             p50_difference_ms: variant.p50_difference_ms,
@@ -278,8 +288,6 @@ impl<'a> AgreementRow<'a> {
             artillery_p90_ms: artillery.p90_ms,
             builtin_p99_ms: builtin.p99_ms,
             artillery_p99_ms: artillery.p99_ms,
-            builtin_service_p50_ms: builtin.service_p50_ms,
-            artillery_service_p50_ms: artillery.service_p50_ms,
         }
     }
 }

@@ -13,7 +13,7 @@ const WORDS: Words = Words {
     title: "Latency by percentile, under two load generators",
     subtitle: "; Artillery: 1 ms clock",
     runs: ["built-in", "Artillery"],
-    reading: "Solid is what the built-in generator measured, dashed what Artillery did, under the same load. What Artillery takes to prepare a request, some milliseconds on a slow core, is part of its latencies: so the dashed line lies above the solid one by about that much; the medians from the first byte sent, in the table, are without it. Where they part further, one of the two measured itself or its machine.",
+    reading: "Solid is what the built-in generator measured, dashed what Artillery did, under the same load. The dashed line lies above the solid one by what Artillery takes to prepare a request, some milliseconds on a slow core: its own work, which the table names, and none of the system under test. Where they part further, one of the two measured itself or its machine.",
 };
 
 /// Draws `charts/both_spectra.svg`, its `.png`, and `report.html`.
