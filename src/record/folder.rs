@@ -309,18 +309,23 @@ pub(crate) fn remove_old_run(folder: &Path) -> io::Result<()> {
         remove_file(&folder.join(name))?;
         remove_file(&folder.join(format!("{name}{TEMPORARY}")))?;
     }
-    let charts = folder.join("charts");
-    for path in entries(&charts)? {
-        if path.extension().is_some_and(|kind| kind == "svg" || kind == "png") {
-            remove_file(&path)?;
-        }
-    }
+    remove_charts(folder)?;
     // What children print has any name; nothing but a run writes here.
     let logs = folder.join("logs");
     match fs::remove_dir_all(&logs) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&logs)(error)),
         _ => Ok(()),
     }
+}
+
+/// Removes the pictures that were drawn into a folder.
+pub(crate) fn remove_charts(folder: &Path) -> io::Result<()> {
+    for path in entries(&folder.join("charts"))? {
+        if path.extension().is_some_and(|kind| kind == "svg" || kind == "png") {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {

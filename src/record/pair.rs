@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::agreement::{Agreement, VariantAgreement};
 use crate::fidelity::{Comparison, VariantComparison};
-use crate::folder::{About, remove_file, remove_old_run};
+use crate::folder::{About, remove_charts, remove_file, remove_old_run};
 use crate::manifest::{self, Manifest};
 use crate::run::{LoadError, Run};
 use crate::table::{at, replace};
@@ -168,9 +168,7 @@ impl PairFolder {
         for name in [COMPARISON, COMPARISON_TABLE, "report.html"] {
             remove_file(&self.folder.join(name))?;
         }
-        for ending in ["svg", "png"] {
-            remove_file(&self.folder.join(format!("charts/both_spectra.{ending}")))?;
-        }
+        remove_charts(&self.folder)?;
         for run in self.runs() {
             if Manifest::is_in(&run) {
                 remove_old_run(&run)?;

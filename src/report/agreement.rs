@@ -16,7 +16,7 @@ const WORDS: Words = Words {
     reading: "Solid is what the built-in generator measured, dashed what Artillery did, under the same load. The dashed line lies above the solid one by what Artillery takes to prepare a request, some milliseconds on a slow core: its own work, which the table names, and none of the system under test. Where they part further, one of the two measured itself or its machine.",
 };
 
-/// Draws `charts/both_spectra.svg`, its `.png`, and `report.html`.
+/// Draws both spectra, the charts over time beside each other, and `report.html`.
 pub fn render(
     agreement: &Agreement,
     builtin: &Run,

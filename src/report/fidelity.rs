@@ -1,4 +1,4 @@
-//! A live run and its simulation drawn side by side: one chart, one page. It must not compare:
+//! A live run and its simulation drawn side by side: their charts, one page. It must not compare:
 //! `record` has done that.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const WORDS: Words = Words {
     reading: "Solid is what was measured, dashed what was simulated. Go up from a percentile: where the two lines lie on each other the simulation tells what really happened; the distance between them there is its error at this percentile. The last points are single requests and may differ.",
 };
 
-/// Draws `charts/both_spectra.svg`, its `.png`, and `report.html`.
+/// Draws both spectra, the charts over time beside each other, and `report.html`.
 pub fn render(comparison: &Comparison, live: &Run, sim: &Run) -> Result<Vec<Artefact>, Error> {
     let variants: Vec<Both<'_>> = comparison.variants.iter().map(both).collect();
     pair::render(&variants, &WORDS, [live, sim], |drawn| page::fidelity::page(comparison, drawn))

@@ -21,6 +21,7 @@ const MAX_BANDS: usize = 60;
 
 /// What is drawn over time.
 pub(crate) struct TimeChart {
+    pub(crate) grid: Grid,
     pub(crate) title: &'static str,
     pub(crate) subtitle: String,
     pub(crate) legend: Vec<Key>,
@@ -32,17 +33,49 @@ pub(crate) struct TimeChart {
     pub(crate) margin: f64,
 }
 
-/// The variants that get a panel: the first ones in the scenario's order.
-pub(crate) fn shown(run: &Run) -> Vec<&str> {
-    run.summary.variants.iter().take(MAX_PANELS).map(|variant| variant.name.as_str()).collect()
+/// How the variants of a run get their panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grid {
+    /// A panel for each.
+    Variants,
+    /// A row for each two that follow each other: one variant as two runs have it.
+    Pairs,
 }
 
-/// What [`shown`] leaves out, in words.
-pub(crate) fn left_out(run: &Run) -> Option<String> {
-    let all = run.summary.variants.len();
-    (all > MAX_PANELS).then(|| {
-        format!("{MAX_PANELS} of {all} variants shown: the first in the scenario's order.")
-    })
+impl Grid {
+    /// Of so many a run's charts have panels: the first ones in the scenario's order.
+    const fn most(self) -> usize {
+        self.of_one() * MAX_PANELS
+    }
+
+    /// The panels of one variant of the scenario.
+    const fn of_one(self) -> usize {
+        match self {
+            Self::Variants => 1,
+            Self::Pairs => 2,
+        }
+    }
+
+    fn columns(self, panels: usize) -> usize {
+        match self {
+            Self::Variants => columns_for(panels),
+            Self::Pairs => 2,
+        }
+    }
+
+    /// The variants that get a panel.
+    pub(crate) fn shown(self, run: &Run) -> Vec<&str> {
+        let shown = run.summary.variants.iter().take(self.most());
+        shown.map(|variant| variant.name.as_str()).collect()
+    }
+
+    /// What [`Grid::shown`] leaves out, in words.
+    pub(crate) fn left_out(self, run: &Run) -> Option<String> {
+        let all = run.summary.variants.len() / self.of_one();
+        (all > MAX_PANELS).then(|| {
+            format!("{MAX_PANELS} of {all} variants shown: the first in the scenario's order.")
+        })
+    }
 }
 
 /// A panel of a time chart: its axes, and the top of the room above its lines.
@@ -56,7 +89,7 @@ impl TimeChart {
     pub(crate) fn draw(self, run: &Run, variants: &[&str]) -> (Scene, Vec<TimePanel>) {
         let faults: Vec<Vec<Fault>> = variants.iter().map(|v| fault::faults(run, v)).collect();
         let (x, unit) = Scale::of_time(run.summary.duration_s);
-        let columns = columns_for(variants.len());
+        let columns = self.grid.columns(variants.len());
         let inside = panel_width(columns, self.margin);
         let rows = faults.iter().map(|f| label_rows(f, &x, inside)).max().unwrap_or(0);
         let lane = rows as f64 * LABEL_ROW + self.lane;

@@ -9,7 +9,7 @@ use crate::panel::Look;
 use crate::scale::Scale;
 use crate::scene::{Align, Colour, Marker, Scene};
 use crate::theme;
-use crate::timechart::{self, TimeChart, TimePanel};
+use crate::timechart::{Grid, TimeChart, TimePanel};
 use crate::timeline::{self, Window};
 use crate::words;
 
@@ -20,7 +20,11 @@ const REJECTED: Colour = theme::SKY;
 const RETRIES: Look = Look { colour: theme::INK, marker: Marker::Ring, width: 1.4 };
 
 pub(super) fn draw(run: &Run) -> Option<Chart> {
-    let variants = timechart::shown(run);
+    draw_in(Grid::Variants, run)
+}
+
+pub(super) fn draw_in(grid: Grid, run: &Run) -> Option<Chart> {
+    let variants = grid.shown(run);
     let windows: Vec<Vec<Window>> = variants.iter().map(|v| timeline::windows(run, v)).collect();
     let all = || windows.iter().flatten();
     all().next()?;
@@ -34,6 +38,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
         legend.push(Key::new("retries", Sample::Line(RETRIES)));
     }
     let chart = TimeChart {
+        grid,
         title: "Errors over time",
         subtitle: format!(
             "requests a second {}, windows of {} s",
@@ -55,7 +60,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
         title: "Errors over time",
         reading: "Columns are requests that the client saw end badly, in the window in which they should have started. Retries are attempts that a balancer made again: a line of retries without columns under it is work that the balancer hid from the client.",
         alt: alt(&variants, &windows),
-        left_out: timechart::left_out(run),
+        left_out: grid.left_out(run),
         scene,
     })
 }

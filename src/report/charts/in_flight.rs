@@ -9,7 +9,7 @@ use crate::panel::Look;
 use crate::scale::Scale;
 use crate::scene::Scene;
 use crate::theme;
-use crate::timechart::{self, TimeChart, TimePanel};
+use crate::timechart::{Grid, TimeChart, TimePanel};
 use crate::timeline::{self, BackendLine};
 
 pub(super) const NAME: &str = "in_flight";
@@ -17,7 +17,7 @@ pub(super) const NAME: &str = "in_flight";
 const MAX_POINTS: usize = 300;
 
 pub(super) fn draw(run: &Run) -> Option<Chart> {
-    let variants = timechart::shown(run);
+    let variants = Grid::Variants.shown(run);
     let limit = MAX_POINTS / variants.len().clamp(1, 3);
     let lines: Vec<Vec<BackendLine>> =
         variants.iter().map(|v| timeline::backends(run, v, limit)).collect();
@@ -34,6 +34,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
         legend.push(Key::new(format!("range of all {all}"), Sample::Ground(theme::OTHERS, 0.5)));
     }
     let chart = TimeChart {
+        grid: Grid::Variants,
         title: "Requests in flight per backend",
         subtitle: "requests inside each backend, served and waiting, at the windows' ends"
             .to_owned(),

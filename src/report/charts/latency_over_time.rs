@@ -11,7 +11,7 @@ use crate::panel::{Look, Panel};
 use crate::scale::Scale;
 use crate::scene::{Align, Colour, Marker, Point, Scene};
 use crate::theme;
-use crate::timechart::{self, TimeChart, TimePanel};
+use crate::timechart::{Grid, TimeChart, TimePanel};
 use crate::timeline::{self, Window};
 use crate::{format, words};
 
@@ -26,7 +26,11 @@ const LANE: f64 = 16.0;
 const MARKS_APART: f64 = 7.0;
 
 pub(super) fn draw(run: &Run) -> Option<Chart> {
-    let variants = timechart::shown(run);
+    draw_in(Grid::Variants, run)
+}
+
+pub(super) fn draw_in(grid: Grid, run: &Run) -> Option<Chart> {
+    let variants = grid.shown(run);
     let windows: Vec<Vec<Window>> = variants.iter().map(|v| timeline::windows(run, v)).collect();
     let limits: Vec<Vec<LimitLine>> =
         variants.iter().map(|v| limits::latency_limits(run, v)).collect();
@@ -43,6 +47,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     };
     let window = format::trimmed(run.summary.window_s);
     let chart = TimeChart {
+        grid,
         title: "Latency over time",
         subtitle: format!("{}, windows of {window} s{kind}{rounds}", words::latency_by_window(run)),
         legend: legend(&limits, &marks),
@@ -61,7 +66,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
         title: "Latency over time",
         reading: "Half of the good requests of a window were faster than p50, 99 in 100 faster than p99; a request counts where it should have started, so a stall shows where it began. Shaded: faults. Dashed: a limit that an expectation sets for that whole span (not for each window), as a landmark. The triangles on top are what balancers noticed.",
         alt: alt(&variants, &windows),
-        left_out: timechart::left_out(run),
+        left_out: grid.left_out(run),
         scene,
     })
 }

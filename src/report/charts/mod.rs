@@ -1,5 +1,6 @@
 //! The charts of a run, one file each. They must not know files or pages.
 
+pub(crate) mod beside;
 pub(crate) mod both_spectra;
 mod comparison;
 mod errors_over_time;

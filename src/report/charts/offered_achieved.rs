@@ -9,7 +9,7 @@ use crate::panel::Look;
 use crate::scale::Scale;
 use crate::scene::{Marker, Scene};
 use crate::theme;
-use crate::timechart::{self, TimeChart, TimePanel};
+use crate::timechart::{Grid, TimeChart, TimePanel};
 use crate::timeline::{self, Window};
 use crate::words;
 
@@ -19,11 +19,16 @@ const SENT: Look = Look::new(theme::BLUE, Marker::Circle);
 const OK: Look = Look::new(theme::GREEN, Marker::TriangleUp);
 
 pub(super) fn draw(run: &Run) -> Option<Chart> {
-    let variants = timechart::shown(run);
+    draw_in(Grid::Variants, run)
+}
+
+pub(super) fn draw_in(grid: Grid, run: &Run) -> Option<Chart> {
+    let variants = grid.shown(run);
     let windows: Vec<Vec<Window>> = variants.iter().map(|v| timeline::windows(run, v)).collect();
     let all = || windows.iter().flatten();
     all().next()?;
     let chart = TimeChart {
+        grid,
         title: "Offered against achieved load",
         subtitle: format!(
             "requests a second {}, windows of {} s",
@@ -44,7 +49,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
     for (panel, windows) in panels.iter().zip(&windows) {
         draw_panel(&mut scene, panel, windows);
     }
-    let each: Vec<String> = (run.summary.variants.iter().take(timechart::MAX_PANELS))
+    let each: Vec<String> = (run.summary.variants.iter().take(variants.len()))
         .map(|v| {
             let (offered, achieved) = (format::short(v.offered_rps), format::short(v.achieved_rps));
             format!("{}: {offered} offered, {achieved} achieved", v.name)
@@ -55,7 +60,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
         title: "Offered against achieved load",
         reading: "The load is open: the schedule does not slow down when answers do. Where “sent” leaves the grey ground the generator or its connections did not keep up; where “answered well” leaves “sent” requests failed or were rejected.",
         alt: format!("Requests a second over time. {}.", each.join("; ")),
-        left_out: timechart::left_out(run),
+        left_out: grid.left_out(run),
         scene,
     })
 }

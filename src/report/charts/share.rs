@@ -10,7 +10,7 @@ use crate::panel::Look;
 use crate::scale::Scale;
 use crate::scene::{Align, Colour, Marker, Scene};
 use crate::theme;
-use crate::timechart::{self, TimeChart, TimePanel};
+use crate::timechart::{self, Grid, TimeChart, TimePanel};
 use crate::timeline::{self, BackendLine};
 
 pub(super) const NAME: &str = "share";
@@ -22,7 +22,7 @@ const MAX_POINTS: usize = 300;
 const MARGIN: f64 = 64.0;
 
 pub(super) fn draw(run: &Run) -> Option<Chart> {
-    let variants = timechart::shown(run);
+    let variants = Grid::Variants.shown(run);
     let limit = MAX_POINTS / variants.len().clamp(1, 3);
     let lines: Vec<Vec<BackendLine>> =
         variants.iter().map(|v| timeline::backends(run, v, limit)).collect();
@@ -43,6 +43,7 @@ pub(super) fn draw(run: &Run) -> Option<Chart> {
         legend.push(Key::new(label, Sample::Ground(theme::softened(theme::OTHERS), 1.0)));
     }
     let chart = TimeChart {
+        grid: Grid::Variants,
         title: "Share of requests per backend",
         subtitle: "attempts that each backend read, of all backends' in the same window".to_owned(),
         legend,
@@ -103,7 +104,7 @@ pub(super) fn picked(
 pub(super) fn left_out(run: &Run, all: usize, shown: usize, which: &str) -> Option<String> {
     let backends =
         (all > shown).then(|| format!("{shown} of {all} backends have their own colour: {which}."));
-    match (timechart::left_out(run), backends) {
+    match (Grid::Variants.left_out(run), backends) {
         (Some(a), Some(b)) => Some(format!("{a} {b}")),
         (a, b) => a.or(b),
     }
