@@ -245,7 +245,8 @@ pub(crate) struct VerifyArgs {
     lab run scenarios/failover.toml --engine sim --calibration ~/.local/share/lab/calibration.json\n\n\
     Requests of a constant service time go to fake backends: directly, through the proxy, and through\n\
     the proxy over connections that it must open first. What they take beyond the service time is kept\n\
-    as tables of quantiles. A simulation draws from them for each attempt, and its manifest holds them;\n\
+    as tables of quantiles. A simulation draws from them for each request, attempt and connection, and its\n\
+    manifest holds them;\n\
     without --engine both or --calibration no simulation adds anything. A file of another machine,\n\
     kernel or build of lab is refused: measure again.")]
 pub(crate) struct CalibrateArgs {

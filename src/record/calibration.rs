@@ -9,14 +9,15 @@ use std::path::Path;
 use base::Quantiles;
 use serde::{Deserialize, Serialize};
 
+use crate::overhead::Overhead;
 use crate::run::LoadError;
 use crate::table::{at, replace, temporary};
 
 /// What tells such a file from any other JSON.
 const KIND: &str = "lab calibration";
 /// The version of its shape.
-const SCHEMA: u32 = 1;
-/// Far above what three tables need; keeps a wrong path (a log, a device) from filling the memory.
+const SCHEMA: u32 = 2;
+/// Far above what four tables need; keeps a wrong path (a log, a device) from filling the memory.
 const MAX_BYTES: u64 = 1 << 20;
 /// No request takes so long beyond its service time on a machine that could be measured.
 const MAX_NS: u64 = 10_000_000_000;
@@ -69,21 +70,12 @@ pub struct CalibrationLoad {
 pub struct Tables {
     /// From the generator to a backend and back.
     pub direct: Table,
+    /// The same from the request's first byte on: without what the generator was late with.
+    pub backend: Table,
     /// Through the proxy, which has a connection to the backend.
     pub kept: Table,
     /// Through the proxy, which must open one first.
     pub fresh: Table,
-}
-
-/// The same as the simulator draws from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overhead {
-    /// From the generator to a backend and back.
-    pub direct: Quantiles,
-    /// Through the proxy, which has a connection to the backend.
-    pub kept: Quantiles,
-    /// Through the proxy, which must open one first.
-    pub fresh: Quantiles,
 }
 
 /// One measured distribution.
@@ -273,22 +265,23 @@ impl Calibration {
         replace(path, &json)
     }
 
-    /// The tables as the simulator draws from them.
+    /// What each leg takes by them, as the simulator draws from it.
     ///
     /// # Errors
     /// What is wrong with one of them; none of a file that [`Calibration::load`] has read is.
     pub fn overhead(&self) -> Result<Overhead, String> {
-        let Tables { direct, kept, fresh } = &self.tables;
-        Ok(Overhead {
-            direct: direct.checked("direct")?,
-            kept: kept.checked("kept")?,
-            fresh: fresh.checked("fresh")?,
-        })
+        let Tables { direct, backend, kept, fresh } = &self.tables;
+        Ok(Overhead::of_ways(
+            &direct.checked("direct")?,
+            backend.checked("backend")?,
+            &kept.checked("kept")?,
+            &fresh.checked("fresh")?,
+        ))
     }
 
     /// What it adds to a simulated run, in a sentence without its end.
     pub fn sentence(&self) -> String {
-        let Tables { direct, kept, fresh } = &self.tables;
+        let Tables { direct, backend, kept, fresh } = &self.tables;
         let doubt = match self.reasons.first() {
             Some(reason) => format!(" (a measurement that is {}: {reason})", self.verdict),
             None => String::new(),
@@ -296,12 +289,13 @@ impl Calibration {
         format!(
             "proxy, connections and timers take what they took on this machine at {} \
              ({} requests/s): half of the requests less than {:.2} ms through the proxy, {:.2} ms over a new \
-             connection, {:.2} ms without a proxy{doubt}",
+             connection, {:.2} ms without a proxy; of that {:.2} ms with each attempt, the rest once{doubt}",
             self.measured,
             self.load.rate,
             kept.ms(0.5),
             fresh.ms(0.5),
-            direct.ms(0.5)
+            direct.ms(0.5),
+            backend.ms(0.5)
         )
     }
 }

@@ -8,7 +8,7 @@ mod upkeep;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use base::{FailureKind, Key, Rng, Sent, Slab, Stop, Time};
+use base::{FailureKind, Key, Outcome, Rng, Sent, Slab, Stop, Time};
 use policy::{Load, Output, Probe};
 use record::{Overhead, Recorder};
 use scenario::Trial;
@@ -137,6 +137,16 @@ struct Check {
     found: Found,
 }
 
+/// What a client will see when it has come back to it.
+#[derive(Debug)]
+struct Answer {
+    request: Key,
+    outcome: Outcome,
+    status: Option<u16>,
+    /// The one that answered.
+    backend: Option<u32>,
+}
+
 /// What a probe found.
 #[derive(Clone, Copy, Debug)]
 enum Found {
@@ -166,6 +176,10 @@ enum Event {
     Fault(u32),
     /// A window ends, or before the first the warm-up.
     Boundary(u32),
+    /// A request has taken its time to this balancer.
+    Enter(Key, u32),
+    /// An answer has taken its time to the client.
+    Home(Key),
     /// An attempt has taken its time on the way there.
     SetOut(Key),
     // On the network, towards a backend:
@@ -202,8 +216,10 @@ struct Engine<'a> {
     most: usize,
     /// One way.
     delay: Duration,
-    /// What attempts take beside their service.
+    /// What requests and attempts take beside their service.
     late: Option<Late<'a>>,
+    /// What is on its way back to clients, where that takes time.
+    answers: Slab<Answer>,
     client: Client,
     subject: Subject,
     servers: Vec<Server>,
@@ -239,6 +255,7 @@ impl<'a> Engine<'a> {
             now: Time::ZERO,
             delay: variant.network.delay,
             late: None,
+            answers: Slab::new(),
             client: Client::new(&variant.load, &variant.proxy.settings, &rng),
             subject: Subject::new(&variant.proxy, &variant.backends, &rng),
             servers: Server::all(variant.backends.iter().map(|backend| &backend.model)),
@@ -359,6 +376,8 @@ impl<'a> Engine<'a> {
             Event::Balancer(balancer) => self.subject.timeout(self.now, balancer),
             Event::Fault(index) => self.fault(index as usize),
             Event::Boundary(index) => self.boundary(index),
+            Event::Enter(request, balancer) => self.enter_late(request, balancer),
+            Event::Home(answer) => self.come_home(answer),
             Event::SetOut(leg) => self.set_out(leg),
             Event::Knock(leg) => self.knock(leg),
             Event::Refused(leg) => self.fail(leg, FailureKind::Connect, Sent::Nothing),

@@ -10,7 +10,7 @@
 //! time 0 would else reject what arrives first.
 //!
 //! Proxy, sockets and timers take no time, unless somebody says what they take on a machine
-//! ([`Options::overhead`]): then each attempt takes it, and probes take none all the same.
+//! ([`Options::overhead`]): then each request, attempt, connection and probe takes its part.
 
 mod agenda;
 mod balancers;

@@ -1,5 +1,5 @@
-//! What each attempt takes on the machine that was measured, beyond its service time: half on the
-//! way to the backend and half back, a new connection on the way there. It must not know what an
+//! What requests take on the machine that was measured, beyond their service time: half of each leg on
+//! the way to the backend and half back, a new connection on the way there. It must not know what an
 //! attempt is: it draws by the luck of one.
 
 use std::time::Duration;
@@ -8,38 +8,55 @@ use base::{Quantiles, Rng};
 use record::Overhead;
 use scenario::SubjectKind;
 
-/// The tables of a trial's subject, and the chance of its draws.
+/// The legs of a trial's subject, and the chance of its draws.
 ///
 /// A draw is a function of the attempt's luck and of a seed of its own ("overhead"): nothing is kept
-/// between the two halves, and it moves neither arrivals nor service times nor picks.
+/// between the two halves, and it moves neither arrivals nor service times. A request's own leg is
+/// drawn by the luck of its first attempt, at the same share: together they are what was measured.
 #[derive(Debug)]
 pub(crate) struct Late<'a> {
     seed: u64,
-    /// Over a connection that was open.
-    kept: &'a Quantiles,
-    /// Over one that was opened for it.
-    fresh: &'a Quantiles,
+    /// Of the client's side, once a request.
+    client: &'a Quantiles,
+    /// Of each attempt.
+    backend: &'a Quantiles,
+    /// Of each connection; none where the generator opens them, in the warm-up.
+    connection: Option<&'a Quantiles>,
 }
 
 impl<'a> Late<'a> {
     pub(crate) fn new(overhead: &'a Overhead, kind: SubjectKind, rng: &Rng) -> Self {
         let seed = rng.fork("overhead").seed();
+        let Overhead { client, generator, backend, connection } = overhead;
         match kind {
-            SubjectKind::Lab => Self { seed, kept: &overhead.kept, fresh: &overhead.fresh },
-            // The generator opens its connections in the warm-up.
-            SubjectKind::Direct => Self { seed, kept: &overhead.direct, fresh: &overhead.direct },
+            SubjectKind::Lab => Self { seed, client, backend, connection: Some(connection) },
+            SubjectKind::Direct => Self { seed, client: generator, backend, connection: None },
         }
+    }
+
+    /// From the client to whom it asks; and as long back.
+    pub(crate) fn client(&self, luck: u64) -> Duration {
+        self.client.at(self.share(luck)) / 2
     }
 
     /// On the way to the backend, a new connection included.
     pub(crate) fn there(&self, luck: u64, reused: bool) -> Duration {
-        let table = if reused { self.kept } else { self.fresh };
-        table.at(base::rng::mix(self.seed, luck)).saturating_sub(self.back(luck))
+        let connects = if reused { Duration::ZERO } else { self.connects(luck) };
+        self.backend.at(self.share(luck)).saturating_sub(self.back(luck)) + connects
     }
 
     /// On the way back.
     pub(crate) fn back(&self, luck: u64) -> Duration {
-        self.kept.at(base::rng::mix(self.seed, luck)) / 2
+        self.backend.at(self.share(luck)) / 2
+    }
+
+    /// To open a connection and no more.
+    pub(crate) fn connects(&self, luck: u64) -> Duration {
+        self.connection.map_or(Duration::ZERO, |table| table.at(self.share(luck)))
+    }
+
+    fn share(&self, luck: u64) -> u64 {
+        base::rng::mix(self.seed, luck)
     }
 }
 
@@ -48,26 +65,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_together_take_what_was_measured() {
+    fn all_legs_together_take_what_was_measured() {
         let table = |ns: &[u64]| Quantiles::new(ns.to_vec()).expect("in order");
-        let overhead = Overhead {
-            direct: table(&[100, 200]),
-            kept: table(&[1_000, 3_000]),
-            fresh: table(&[5_000, 9_000]),
-        };
+        let [direct, backend] = [[100, 200], [60, 140]].map(|ns| table(&ns));
+        let [kept, fresh] = [[1_000, 3_000], [5_000, 9_000]].map(|ns| table(&ns));
+        let overhead = Overhead::of_ways(&direct, backend, &kept, &fresh);
         let rng = Rng::from_seed(1);
-        let late = Late::new(&overhead, SubjectKind::Lab, &rng);
+        let [lab, alone] = [SubjectKind::Lab, SubjectKind::Direct]
+            .map(|kind| Late::new(&overhead, kind, &rng));
+        let near = |a: Duration, b: Duration| a.abs_diff(b) <= Duration::from_nanos(4);
         for luck in 0..1_000 {
-            let kept = late.there(luck, true) + late.back(luck);
-            let fresh = late.there(luck, false) + late.back(luck);
-            // The same share of both tables, up to a nanosecond of rounding.
-            let share = (kept.as_nanos() - 1_000) as f64 / 2_000.0;
-            assert!(((fresh.as_nanos() - 5_000) as f64 / 4_000.0 - share).abs() < 0.001);
-            assert!(late.there(luck, true).abs_diff(late.back(luck)) <= Duration::from_nanos(1));
-            assert!(late.there(luck, false) > late.there(luck, true), "the connection");
+            let whole = |late: &Late<'_>, reused| {
+                2 * late.client(luck) + late.there(luck, reused) + late.back(luck)
+            };
+            let at = |table: &Quantiles| table.at(lab.share(luck));
+            // But for what halves and straight lines are rounded by.
+            assert!(near(whole(&lab, true), at(&kept)), "{luck}");
+            assert!(near(whole(&lab, false), at(&fresh)), "{luck}");
+            assert!(near(whole(&alone, true), at(&direct)), "{luck}");
+            assert!(near(lab.there(luck, true), lab.back(luck)));
+            assert_eq!(lab.there(luck, false) - lab.there(luck, true), lab.connects(luck));
+            assert_eq!(alone.there(luck, true), alone.there(luck, false));
         }
-        let direct = Late::new(&overhead, SubjectKind::Direct, &rng);
-        assert_eq!(direct.there(7, true), direct.there(7, false));
-        assert!(direct.there(7, true) + direct.back(7) <= Duration::from_nanos(200));
     }
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use base::{Outcome, Stop};
+use base::{Outcome, Stop, Time};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, LineStyle, Table as Lines};
 use policy::Registry;
 use record::calibration::{CalibrationLoad, Table, Tables};
-use record::{Calibration, TrialRecord, Verdict};
+use record::{Calibration, Exchange, TrialRecord, Verdict};
 use scenario::{Overrides, Scenario};
 
 use crate::about::maker;
@@ -34,7 +34,8 @@ const LEAST_SAMPLES: u64 = 50;
 const MOST_FAILED: f64 = 0.01;
 
 /// What is measured, in the order of the variants.
-const WAYS: [&str; 3] = ["direct", "lab", "lab, new connections"];
+const WAYS: [&str; 3] = [DIRECT, "lab", "lab, new connections"];
+const DIRECT: &str = "direct";
 
 /// Measures, shows and keeps.
 pub(crate) fn calibrate(args: &CalibrateArgs) -> Result<Exit, Failure> {
@@ -141,6 +142,8 @@ struct Measured {
     reasons: Vec<String>,
     /// Nanoseconds beyond the service time, for each of the [`WAYS`].
     samples: [Vec<u64>; WAYS.len()],
+    /// Of those without a proxy, from their first byte on.
+    backend: Vec<u64>,
     failed: u64,
     intended: u64,
 }
@@ -175,25 +178,32 @@ impl Measured {
         let counts = record.counts();
         self.intended += counts.intended;
         self.failed += counts.intended - counts.ok;
-        let good = record.requests().iter().filter(|request| request.outcome == Outcome::Ok);
-        let beyond =
-            good.map(|request| request.ended.since(request.intended).saturating_sub(SERVICE));
-        self.samples[way].extend(beyond.map(|beyond| beyond.as_nanos() as u64));
+        let beyond = |request: &Exchange, from: Time| {
+            request.ended.since(from).saturating_sub(SERVICE).as_nanos() as u64
+        };
+        for request in record.requests().iter().filter(|of| of.outcome == Outcome::Ok) {
+            self.samples[way].push(beyond(request, request.intended));
+            if WAYS[way] == DIRECT {
+                self.backend.extend(request.sent.map(|sent| beyond(request, sent)));
+            }
+        }
     }
 }
 
 fn tables(measured: Measured) -> Result<Tables, Failure> {
-    let Measured { samples, failed, intended, .. } = measured;
+    let Measured { samples, backend, failed, intended, .. } = measured;
     if failed as f64 > MOST_FAILED * intended as f64 {
         return Err(Failure::environment(format!(
             "{failed} of {intended} requests failed, so this is no measurement of what good ones take; \
              `lab doctor` tells what the machine lacks"
         )));
     }
-    let [direct, kept, fresh] =
-        samples.map(|samples| Table::of(samples).filter(|of| of.samples >= LEAST_SAMPLES));
-    match (direct, kept, fresh) {
-        (Some(direct), Some(kept), Some(fresh)) => Ok(Tables { direct, kept, fresh }),
+    let table = |samples| Table::of(samples).filter(|of| of.samples >= LEAST_SAMPLES);
+    let [direct, kept, fresh] = samples.map(table);
+    match (direct, table(backend), kept, fresh) {
+        (Some(direct), Some(backend), Some(kept), Some(fresh)) => {
+            Ok(Tables { direct, backend, kept, fresh })
+        }
         _ => Err(Failure::environment(format!(
             "fewer than {LEAST_SAMPLES} good requests went one of the ways; measure longer, with more \
              --rounds"
@@ -213,10 +223,13 @@ fn render(found: &Calibration) -> String {
         "p99 ms",
         "mean ms",
     ]);
-    let Tables { direct, kept, fresh } = &found.tables;
-    for (way, table) in
-        [("without a proxy", direct), ("through the proxy", kept), ("over a new connection", fresh)]
-    {
+    let Tables { direct, backend, kept, fresh } = &found.tables;
+    for (way, table) in [
+        ("without a proxy", direct),
+        ("of it from the first byte on", backend),
+        ("through the proxy", kept),
+        ("over a new connection", fresh),
+    ] {
         let figures = [table.ms(0.5), table.ms(0.9), table.ms(0.99), table.mean_ns as f64 / 1e6];
         let figures = figures.map(|ms| format!("{ms:.3}"));
         let cells = [way.to_owned(), table.samples.to_string()];

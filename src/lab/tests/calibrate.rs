@@ -55,7 +55,8 @@ fn made_up(bench: &Bench) -> Calibration {
         Table::of(samples).expect("samples")
     };
     let load = CalibrationLoad { rate: 250.0, service_ms: 10.0, rounds: 1, seconds: 4.0 };
-    let tables = Tables { direct: table(1_000), kept: table(2_000), fresh: table(4_000) };
+    let [direct, backend, kept, fresh] = [1_000, 900, 2_000, 4_000].map(table);
+    let tables = Tables { direct, backend, kept, fresh };
     let measured = "2026-01-02T03:04:05Z".to_owned();
     Calibration::new(lab, host, measured, Vec::new(), load, tables)
 }
@@ -81,7 +82,7 @@ fn the_machine_is_measured_or_the_measurement_is_refused() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.stdout.contains("over a new connection"), "{}", done.stdout);
     let found = json(&bench, "data/lab/calibration.json");
-    for way in ["direct", "kept", "fresh"] {
+    for way in ["direct", "backend", "kept", "fresh"] {
         let table = &found["tables"][way];
         // 100 expected in each round.
         assert!(table["samples"].as_u64().is_some_and(|n| (50..=400).contains(&n)), "{table}");

@@ -1,11 +1,85 @@
-//! The way of attempts where the machine takes time beside the service. It must not be on the way
-//! of a trial that is played without.
+//! The way of requests, attempts and probes where the machine takes time beside the service. It must
+//! not be on the way of a trial that is played without.
+
+use std::time::Duration;
 
 use base::{Key, Time};
+use policy::ProbeKind;
 
-use super::{Engine, Event};
+use super::upkeep::ENDS_ONCE;
+use super::{Answer, Engine, Event};
 
 impl Engine<'_> {
+    /// What lies between a client and the balancer, one way. Its request has no place there yet, and no
+    /// attempt's limit has begun.
+    fn client_leg(&mut self, request: Key) -> Duration {
+        let open = self.client.get_mut(request).expect("a request ends once");
+        // By the luck of its first attempt, as that one's own leg.
+        let luck = open.luck(1);
+        self.late.as_ref().map_or(Duration::ZERO, |late| late.client(luck))
+    }
+
+    /// A client sends its request.
+    #[cold]
+    pub(super) fn arrive_late(&mut self, request: Key, balancer: u32) {
+        let at = self.now + self.client_leg(request);
+        self.agenda.push(at, Event::Enter(request, balancer));
+    }
+
+    /// It comes to the balancer, if its client still waits.
+    #[cold]
+    pub(super) fn enter_late(&mut self, request: Key, balancer: u32) {
+        if self.client.get_mut(request).is_some() {
+            self.enter(request, balancer);
+        }
+    }
+
+    /// The subject is done with a request: what else was under way for it is broken off now, and its
+    /// client sees the answer later.
+    #[cold]
+    pub(super) fn end_late(&mut self, answer: Answer) {
+        let at = self.now + self.client_leg(answer.request);
+        let open = self.client.get_mut(answer.request).expect("a request ends once");
+        self.losers.extend(std::mem::take(&mut open.legs));
+        let answer = self.answers.insert(answer);
+        self.agenda.push(at, Event::Home(answer));
+    }
+
+    /// The client has its answer, if it still waits.
+    #[cold]
+    pub(super) fn come_home(&mut self, answer: Key) {
+        let answer = self.answers.remove(answer).expect("an answer comes once");
+        if self.client.get_mut(answer.request).is_some() {
+            self.end(answer);
+        }
+    }
+
+    /// A probe begins. It opens a connection of its own, and on that it asks, unless the connection is
+    /// all that is asked for.
+    #[cold]
+    pub(super) fn probe_late(&mut self, check: Key) {
+        let Some(late) = &self.late else { return };
+        let probe = &self.checks.get(check).expect(ENDS_ONCE).probe;
+        let there = match probe.kind {
+            ProbeKind::Tcp => late.connects(check.pack()),
+            ProbeKind::Http(_) | ProbeKind::Load(_) => late.there(check.pack(), false),
+        };
+        let at = self.now + there + self.delay;
+        match at <= probe.deadline {
+            true => self.agenda.push(at, Event::ProbeKnock(check)),
+            false => self.agenda.push(probe.deadline.max(self.now), Event::ProbeEnd(check)),
+        }
+    }
+
+    /// What a probe takes on the way back.
+    pub(super) fn probe_back(&self, check: Key) -> Duration {
+        let Some(late) = &self.late else { return Duration::ZERO };
+        match self.checks.get(check).expect(ENDS_ONCE).probe.kind {
+            ProbeKind::Tcp => Duration::ZERO,
+            ProbeKind::Http(_) | ProbeKind::Load(_) => late.back(check.pack()),
+        }
+    }
+
     /// An attempt begins; it sets out, or knocks, when its time there is over.
     #[cold]
     pub(super) fn send_late(&mut self, leg: Key, connect_by: Time) {

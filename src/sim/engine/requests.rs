@@ -4,7 +4,7 @@
 use base::{AttemptId, FailureKind, Key, Outcome, Sent, Time, prefetch};
 use workload::WorkId;
 
-use super::{Engine, Event, Leg, Parcel};
+use super::{Answer, Engine, Event, Leg, Parcel};
 use crate::agenda::{Lane, Wake};
 use crate::client::Client;
 use crate::patience::Waiting;
@@ -26,9 +26,17 @@ impl Engine<'_> {
         if self.client.is_oldest(request) {
             self.watch_the_oldest();
         }
+        match self.late {
+            None => self.enter(request, balancer),
+            Some(_) => self.arrive_late(request, balancer),
+        }
+        self.push_arrival();
+    }
+
+    /// A request comes to its balancer.
+    pub(super) fn enter(&mut self, request: Key, balancer: u32) {
         let step = self.subject.request(self.now, balancer, self.client.meta(request));
         self.proceed(request, step, None);
-        self.push_arrival();
     }
 
     /// The next attempt of a request, or its end; `backend` is the one that answered.
@@ -37,16 +45,24 @@ impl Engine<'_> {
             Step::Send(order, limits) => self.send(request, order, limits),
             Step::Wait => {}
             Step::End(outcome, status) => {
-                let was_oldest = self.client.is_oldest(request);
-                let left =
-                    self.client.end(self.now, request, outcome, status, backend, self.recorder);
-                if !left.is_empty() {
-                    self.losers.extend(left);
-                }
-                if was_oldest {
-                    self.watch_the_oldest();
+                let answer = Answer { request, outcome, status, backend };
+                match self.late {
+                    None => self.end(answer),
+                    Some(_) => self.end_late(answer),
                 }
             }
+        }
+    }
+
+    /// A client sees the end of its request.
+    pub(super) fn end(&mut self, Answer { request, outcome, status, backend }: Answer) {
+        let was_oldest = self.client.is_oldest(request);
+        let left = self.client.end(self.now, request, outcome, status, backend, self.recorder);
+        if !left.is_empty() {
+            self.losers.extend(left);
+        }
+        if was_oldest {
+            self.watch_the_oldest();
         }
     }
 
@@ -70,7 +86,8 @@ impl Engine<'_> {
             self.cancel(leg, &attempt);
             self.subject.client_left(self.now, &attempt.order);
         }
-        self.proceed(request, Step::End(Outcome::Failed(FailureKind::Timeout), None), None);
+        let outcome = Outcome::Failed(FailureKind::Timeout);
+        self.end(Answer { request, outcome, status: None, backend: None });
     }
 }
 

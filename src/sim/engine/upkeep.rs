@@ -14,7 +14,7 @@ use super::{Check, Engine, Event, Found};
 const MOST_EVENTS: u64 = 100_000;
 
 /// Why a probe that something happens to is there.
-const ENDS_ONCE: &str = "a probe ends once";
+pub(super) const ENDS_ONCE: &str = "a probe ends once";
 
 impl Engine<'_> {
     /// Sends a probe.
@@ -23,8 +23,11 @@ impl Engine<'_> {
             self.load_watched = true;
             self.servers.iter_mut().for_each(|server| server.behaviour.watch_load());
         }
-        let check =
-            self.checks.insert(Check { balancer, probe, began: self.now, found: Found::Nothing });
+        let (began, found) = (self.now, Found::Nothing);
+        let check = self.checks.insert(Check { balancer, probe, began, found });
+        if self.late.is_some() {
+            return self.probe_late(check);
+        }
         self.travel(Event::ProbeKnock(check));
     }
 
@@ -69,8 +72,9 @@ impl Engine<'_> {
 
     /// What was found comes back after a while, or the probe's time is over before.
     fn probe_replies(&mut self, check: Key, after: Duration, found: Found) {
+        let back = self.probe_back(check);
         let Check { probe, found: finds, .. } = self.checks.get_mut(check).expect(ENDS_ONCE);
-        let mut at = self.now + after;
+        let mut at = self.now + after.saturating_add(back);
         if at > probe.deadline {
             at = probe.deadline;
         } else {

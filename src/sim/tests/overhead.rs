@@ -9,6 +9,7 @@ mod support;
 use std::time::Duration;
 
 use base::{Distribution, Quantiles, Stop};
+use policy::settings::LimitSettings;
 use record::{Exchange, Overhead, Recorder, TrialRecord};
 use scenario::{SubjectKind, Trial};
 use support::*;
@@ -23,10 +24,30 @@ fn table(ns: &[u64]) -> Quantiles {
 /// Directly 100 to 200 µs, through the proxy 300 to 700, over a new connection 900 to 2,000.
 fn measured() -> Overhead {
     Overhead {
-        direct: table(&[100 * US, 200 * US]),
-        kept: table(&[300 * US, 400 * US, 700 * US]),
-        fresh: table(&[900 * US, 1_000 * US, 2_000 * US]),
+        generator: table(&[40 * US, 60 * US, 80 * US]),
+        client: table(&[240 * US, 310 * US, 580 * US]),
+        backend: table(&[60 * US, 90 * US, 120 * US]),
+        connection: table(&[600 * US, 600 * US, 1_300 * US]),
     }
+}
+
+/// Always so many milliseconds: once a request, an attempt, a connection.
+fn exactly(client: u64, backend: u64, connection: u64) -> Overhead {
+    let [client, backend, connection] =
+        [client, backend, connection].map(|ms| table(&[ms * 1_000 * US]));
+    Overhead { generator: table(&[0]), client, backend, connection }
+}
+
+/// 100 requests a second, each 10 ms after the other, from time 0 on.
+fn even(strategy: &str, backends: usize, service: Distribution) -> Trial {
+    let mut trial = trial(strategy, backends, service, 100.0, 1);
+    trial.variant.load.shape.pattern = Pattern::Constant;
+    trial.variant.load.shape.warmup = Duration::ZERO;
+    trial
+}
+
+fn took(record: &TrialRecord) -> Vec<Duration> {
+    by_number(record).iter().map(|e| e.ended.since(e.intended)).collect()
 }
 
 fn play_late(trial: &Trial, overhead: &Overhead) -> TrialRecord {
@@ -55,6 +76,8 @@ fn it_moves_no_arrival_no_pick_and_no_service_time() {
     for kind in [SubjectKind::Lab, SubjectKind::Direct] {
         let mut trial = roomy("random");
         trial.variant.proxy.kind = kind;
+        // Every 5 ms, so that none overtakes another on the way to the balancer.
+        trial.variant.load.shape.pattern = Pattern::Constant;
         let (plain, late) = (by_number(&play(&trial)), by_number(&play_late(&trial, &measured())));
         assert_eq!(plain.len(), late.len());
         let mut added = Vec::new();
@@ -79,13 +102,12 @@ fn it_moves_no_arrival_no_pick_and_no_service_time() {
 #[test]
 fn a_new_connection_costs_what_was_measured_and_is_kept() {
     let one = Overhead {
-        direct: table(&[100 * US]),
-        kept: table(&[300 * US]),
-        fresh: table(&[2_000 * US]),
+        generator: table(&[20 * US]),
+        client: table(&[220 * US]),
+        backend: table(&[80 * US]),
+        connection: table(&[1_700 * US]),
     };
-    let mut trial = trial("round_robin", 2, constant(5), 100.0, 1);
-    trial.variant.load.shape.pattern = Pattern::Constant;
-    trial.variant.load.shape.warmup = Duration::ZERO;
+    let mut trial = even("round_robin", 2, constant(5));
     trial.variant.network = Network { delay: ms(1) };
     let us = |record: &TrialRecord| -> Vec<u64> {
         let requests = by_number(record);
@@ -102,14 +124,15 @@ fn a_new_connection_costs_what_was_measured_and_is_kept() {
 
 #[test]
 fn what_takes_longer_than_the_limit_fails_in_time() {
-    let slow = Overhead { fresh: table(&[3_000_000 * US]), ..measured() };
+    let slow = Overhead { connection: table(&[3_000_000 * US]), ..exactly(2, 1, 0) };
     let mut trial = trial("round_robin", 2, constant(5), 100.0, 1);
     trial.variant.proxy.settings.timeout.connect = ms(500);
     let record = play_late(&trial, &slow);
     let counts = record.counts();
     assert_eq!((counts.ok, counts.unfinished), (0, 0), "{counts:?}");
     let took = record.requests().iter().map(|e| e.ended.since(e.intended));
-    assert!(took.clone().all(|took| took == ms(500)), "{:?}", took.collect::<Vec<_>>());
+    // The client's leg is no part of an attempt.
+    assert!(took.clone().all(|took| took == ms(502)), "{:?}", took.collect::<Vec<_>>());
     assert!(record.backends().iter().all(|backend| backend.requests == 0), "none was connected");
 }
 
@@ -117,8 +140,9 @@ fn what_takes_longer_than_the_limit_fails_in_time() {
 fn a_seed_gives_the_same_run_again_whatever_happens_on_the_way() {
     // Up to a fifth of a second on the way: attempts end there by timeouts, crashes and patience.
     let slow = Overhead {
-        kept: table(&[US, 100_000 * US, 200_000 * US]),
-        fresh: table(&[2 * US, 150_000 * US, 300_000 * US]),
+        client: table(&[US, 20_000 * US, 40_000 * US]),
+        backend: table(&[US, 80_000 * US, 160_000 * US]),
+        connection: table(&[US, 50_000 * US, 100_000 * US]),
         ..measured()
     };
     for strategy in ["round_robin", "least_request", "p2c"] {
@@ -140,5 +164,68 @@ fn a_seed_gives_the_same_run_again_whatever_happens_on_the_way() {
         assert_ne!(one.requests(), other.requests());
         let longest = one.requests().iter().map(|e| e.ended.since(e.intended)).max();
         assert!(longest <= Some(ms(300)), "{strategy}: {longest:?}");
+    }
+}
+
+#[test]
+fn a_request_pays_its_clients_leg_once_and_the_backends_leg_with_each_attempt() {
+    let mut trial = with_retry(even("round_robin", 2, constant(5)), 2);
+    let retry = trial.variant.proxy.settings.retry.as_mut().expect("just set");
+    (retry.statuses, retry.budget, retry.backoff) = (vec![500], 1.0, Duration::ZERO);
+    let errors = FaultKind::Errors { status: 500, ratio: 1.0, after: ms(3), health: false };
+    trial.variant.faults = vec![fault(0, 10_000, &[0], errors)];
+    let record = play_late(&trial, &exactly(40, 2, 7));
+    let counts = record.counts();
+    assert_eq!(counts.ok, counts.intended, "{counts:?}");
+    let took = took(&record);
+    let (tried_once, tried_twice) = (ms(40 + 2 + 5), ms(40 + 2 + 3 + 2 + 5));
+    // The first ones open their connections, one or two.
+    assert!(took[10..].iter().all(|took| [tried_once, tried_twice].contains(took)), "{took:?}");
+    let twice = took.iter().filter(|took| **took == tried_twice).count();
+    assert!((40..=60).contains(&twice), "{twice} of 100");
+}
+
+#[test]
+fn the_clients_leg_is_in_no_attempt_and_takes_no_place_in_flight() {
+    let limits = LimitSettings { max_in_flight: Some(1), ..LimitSettings::default() };
+    // Each of two backends is asked every 20 ms; what is rejected found one still in flight there.
+    for (overhead, timeout, [ok, failed, rejected]) in [
+        (exactly(60, 2, 0), Some(ms(10)), [100, 0, 0]),
+        (exactly(2, 60, 0), Some(ms(10)), [0, 100, 0]),
+        (exactly(2, 30, 0), None, [50, 0, 50]),
+    ] {
+        let mut trial = even("round_robin", 2, constant(5));
+        trial.variant.proxy.settings.limits = Some(limits.clone());
+        trial.variant.proxy.settings.timeout.attempt = timeout;
+        let counts = play_late(&trial, &overhead).counts();
+        assert_eq!([counts.ok, counts.failed, counts.rejected], [ok, failed, rejected]);
+    }
+}
+
+#[test]
+fn a_client_that_loses_patience_on_either_way_has_failed_then() {
+    for (timeout, served) in [(19, 0), (30, 100)] {
+        let mut trial = even("round_robin", 2, constant(5));
+        trial.variant.load.timeout = ms(timeout);
+        // There after 20 ms, served after 26, back after 47.
+        let record = play_late(&trial, &exactly(40, 2, 0));
+        let counts = record.counts();
+        assert_eq!((counts.failed, counts.unfinished), (100, 0), "{timeout}: {counts:?}");
+        assert!(took(&record).iter().all(|took| *took == ms(timeout)), "{timeout}");
+        let read: u64 = record.backends().iter().map(|backend| backend.requests).sum();
+        assert_eq!(read, served, "{timeout}");
+    }
+}
+
+#[test]
+fn probes_pay_for_their_connection_and_their_backends_leg() {
+    // Two failures in a row, 500 ms apart, take a backend down: after 200 ms each time.
+    for (overhead, downs) in
+        [(exactly(900, 150, 0), 0), (exactly(0, 250, 0), 2), (exactly(0, 100, 150), 2)]
+    {
+        let trial = with_health(trial("round_robin", 2, constant(5), 20.0, 4));
+        let found = lines(&play_late(&trial, &overhead));
+        let down = found.iter().filter(|line| line.contains(" down")).count();
+        assert_eq!(down, downs, "{overhead:?}: {found:?}");
     }
 }
