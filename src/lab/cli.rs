@@ -253,7 +253,8 @@ pub(crate) struct CalibrateArgs {
     /// The file [default: $XDG_DATA_HOME/lab/calibration.json, or below ~/.local/share]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// How often each way is measured, in turns; some 10 s each
+    /// How many valid rounds of each way are wanted, in turns; some 10 s each. Invalid ones are left out
+    /// and others played, three times as many at most; half of what is wanted will do then
     #[arg(long, value_name = "N", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,

@@ -58,8 +58,10 @@ pub struct CalibrationLoad {
     pub rate: f64,
     /// What each of them takes at its backend.
     pub service_ms: f64,
-    /// How often each way was measured …
+    /// How often each way was measured at least …
     pub rounds: u32,
+    /// … beside rounds that were invalid and are not in the tables, of all ways …
+    pub left_out: u32,
     /// … and for how long.
     pub seconds: f64,
 }

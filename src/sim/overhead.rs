@@ -71,8 +71,8 @@ mod tests {
         let [kept, fresh] = [[1_000, 3_000], [5_000, 9_000]].map(|ns| table(&ns));
         let overhead = Overhead::of_ways(&direct, backend, &kept, &fresh);
         let rng = Rng::from_seed(1);
-        let [lab, alone] = [SubjectKind::Lab, SubjectKind::Direct]
-            .map(|kind| Late::new(&overhead, kind, &rng));
+        let [lab, alone] =
+            [SubjectKind::Lab, SubjectKind::Direct].map(|kind| Late::new(&overhead, kind, &rng));
         let near = |a: Duration, b: Duration| a.abs_diff(b) <= Duration::from_nanos(4);
         for luck in 0..1_000 {
             let whole = |late: &Late<'_>, reused| {

@@ -1,11 +1,12 @@
 //! `lab calibrate`: what a request takes on this machine beyond its service time, measured with the
 //! real programs and kept for simulations. It must not know what a simulation makes of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::{Outcome, Stop, Time};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, LineStyle, Table as Lines};
+use live::load::limits::Limits;
 use policy::Registry;
 use record::calibration::{CalibrationLoad, Table, Tables};
 use record::{Calibration, Exchange, TrialRecord, Verdict};
@@ -28,6 +29,11 @@ const SERVICE: Duration = Duration::from_millis(10);
 const RATE: f64 = 250.0;
 /// Left out of the figures, as in any run.
 const WARMUP: Duration = Duration::from_millis(500);
+/// So many times the rounds that are wanted are played in place of invalid ones, and so many times as
+/// long is gone on: a machine on which three of four rounds are disturbed is no place to measure.
+const MOST_AGAIN: u32 = 3;
+/// Of those that are told when it comes to nothing, the last so many.
+const MOST_REASONS: usize = 6;
 /// A table of less says nothing about its tail.
 const LEAST_SAMPLES: u64 = 50;
 /// More failures than this and something else was measured.
@@ -43,27 +49,33 @@ pub(crate) fn calibrate(args: &CalibrateArgs) -> Result<Exit, Failure> {
     // Before half a minute is spent.
     Calibration::check_place(&out).map_err(Failure::unwritten)?;
     let scenario = scenario(args)?;
+    room(&scenario)?;
     let stop = signals::install()?;
     let measured = measure(&scenario, args.quiet, &stop)?;
     if let Some(signal) = stop.reason() {
         tell!("{}: not written, the measurement was not brought to its end", out.display());
         return Ok(Exit::Interrupted(signal));
     }
-    if let Some(way) = measured.left_out.iter().position(|rounds| 2 * rounds > args.rounds) {
-        measured.reasons.iter().for_each(|reason| tell!("{reason}"));
+    let [rounds, left_out] = measured.used_and_left_out();
+    if let Some(way) = measured.used.iter().position(|used| 2 * used < args.rounds) {
+        let hidden = measured.left_out.len().saturating_sub(MOST_REASONS);
+        measured.left_out.iter().skip(hidden).for_each(|reason| tell!("{reason}"));
         tell!(
-            "{}: not written, {} of {} rounds of \"{}\" are invalid; try again when the machine is quiet",
+            "{}: not written, {} of {} rounds of \"{}\" are valid, and half of {} are needed; try again \
+             when the machine is quiet",
             out.display(),
-            measured.left_out[way],
-            args.rounds,
-            WAYS[way]
+            measured.used[way],
+            measured.played[way],
+            WAYS[way],
+            args.rounds
         );
         return Ok(Exit::MeasurementInvalid);
     }
     let load = CalibrationLoad {
         rate: RATE,
         service_ms: SERVICE.as_secs_f64() * 1e3,
-        rounds: args.rounds,
+        rounds,
+        left_out,
         seconds: args.seconds,
     };
     let reasons = measured.reasons.clone();
@@ -133,12 +145,35 @@ fn parse(text: &str) -> Result<Scenario, Failure> {
         .map_err(|problems| Failure { exit: Exit::Internal, ..Failure::problems(&problems) })
 }
 
+/// Whether the descriptors suffice, of the process that needs most: of so many backends each has a
+/// listener, and a connection when it has met its request.
+fn room(scenario: &Scenario) -> Result<(), Failure> {
+    let unreadable =
+        |error| Failure::environment(format!("the limits of this machine cannot be read: {error}"));
+    let limits = Limits::raise_and_read().map_err(unreadable)?;
+    let most = scenario.variants.iter().map(|variant| variant.backends.len() as u64).max();
+    let most = most.unwrap_or(0);
+    match limits.descriptors_short_of(2 * most) {
+        None => Ok(()),
+        Some(short) => Err(Failure::environment(format!(
+            "new connections are measured with a backend for each request: {most} of them, each with a \
+             listener and a connection, need {short}; raise it with `ulimit -Hn` (root may, and \
+             /etc/security/limits.conf for a user), and measure again"
+        ))),
+    }
+}
+
 /// What all trials have found together. One whose measurement is invalid is left out: the generator was
 /// kept from its work, and what it saw is of that.
 #[derive(Default)]
 struct Measured {
-    /// Rounds of each of the [`WAYS`].
-    left_out: [u32; WAYS.len()],
+    /// Rounds of each of the [`WAYS`] …
+    played: [u32; WAYS.len()],
+    /// … and those of them that are not left out.
+    used: [u32; WAYS.len()],
+    /// Why others were.
+    left_out: Vec<String>,
+    /// What is to be said of those that are used.
     reasons: Vec<String>,
     /// Nanoseconds beyond the service time, for each of the [`WAYS`].
     samples: [Vec<u64>; WAYS.len()],
@@ -148,33 +183,90 @@ struct Measured {
     intended: u64,
 }
 
+/// Plays the rounds that were asked for, and then more of the ways that lack valid ones, until none
+/// does or the bounds are reached.
 fn measure(scenario: &Scenario, quiet: bool, stop: &Stop) -> Result<Measured, Failure> {
-    // What children print is of interest only if one dies, and then its last lines are told.
-    let logs = tempfile::tempdir().map_err(Failure::unwritten)?;
-    let trials: Vec<_> = scenario.trials().into_iter().enumerate().collect();
-    let display = Display::start(scenario, &trials, quiet);
     let mut measured = Measured::default();
-    let mut keep = |number: usize, record: TrialRecord| {
-        measured.add(number % WAYS.len(), &record);
-        Ok(())
-    };
-    let played = play::live(&trials, None, logs.path(), &mut keep, &display, stop);
-    display.finish();
-    played.map(|()| measured)
+    let began = Instant::now();
+    measured.play(scenario, 0, scenario.rounds, quiet, stop)?;
+    let longest = began.elapsed() * (1 + MOST_AGAIN);
+    let most = scenario.rounds * (1 + MOST_AGAIN);
+    for round in scenario.rounds + 1..=most {
+        let lacking = measured.lacking(scenario.rounds);
+        if lacking.is_empty() || stop.is_raised() || began.elapsed() > longest {
+            break;
+        }
+        if !quiet {
+            tell!(
+                "Rounds that are invalid are left out, and others played: {} (round {round} of at most \
+                 {most}, within {:.0} s in all)",
+                lacking.join("; "),
+                longest.as_secs_f64()
+            );
+        }
+        let more = Scenario { rounds: round, ..scenario.clone() };
+        measured.play(&more, round - 1, scenario.rounds, quiet, stop)?;
+    }
+    if let Some(lacks) = measured.lacking(scenario.rounds).first() {
+        measured.reasons.push(format!("after as many rounds as there may be, {lacks}"));
+    }
+    Ok(measured)
 }
 
 impl Measured {
+    /// Plays the rounds of a scenario after the first `behind`, of the ways that have not `wanted` valid
+    /// ones yet.
+    fn play(
+        &mut self,
+        scenario: &Scenario,
+        behind: u32,
+        wanted: u32,
+        quiet: bool,
+        stop: &Stop,
+    ) -> Result<(), Failure> {
+        // What children print is of interest only if one dies, and then its last lines are told.
+        let logs = tempfile::tempdir().map_err(Failure::unwritten)?;
+        let trials = scenario.trials().into_iter().enumerate();
+        let trials: Vec<_> = trials
+            .filter(|(number, trial)| {
+                trial.round > behind && self.used[number % WAYS.len()] < wanted
+            })
+            .collect();
+        let display = Display::start(scenario, &trials, quiet);
+        let mut keep = |number: usize, record: TrialRecord| {
+            self.add(number % WAYS.len(), &record);
+            Ok(())
+        };
+        let played = play::live(&trials, None, logs.path(), &mut keep, &display, stop);
+        display.finish();
+        played
+    }
+
+    /// The ways that have fewer valid rounds than are wanted, in words.
+    fn lacking(&self, wanted: u32) -> Vec<String> {
+        let ways = WAYS.iter().zip(self.used).filter(|(_, used)| *used < wanted);
+        ways.map(|(way, used)| format!("\"{way}\" has {used} of {wanted} valid")).collect()
+    }
+
+    /// How often each way was measured at least, and how many rounds of all are left out.
+    fn used_and_left_out(&self) -> [u32; 2] {
+        let used = self.used.iter().min().copied().unwrap_or(0);
+        [used, self.played.iter().sum::<u32>() - self.used.iter().sum::<u32>()]
+    }
+
     fn add(&mut self, way: usize, record: &TrialRecord) {
         let (verdict, reasons) = record.verdict();
         let invalid = verdict >= Verdict::Invalid;
         let (name, round) = (WAYS[way], record.plan().round);
         let out = if invalid { ", left out" } else { "" };
         let reasons = reasons.into_iter().map(|why| format!("{name}, round {round}{out}: {why}"));
-        self.reasons.extend(reasons);
+        self.played[way] += 1;
         if invalid {
-            self.left_out[way] += 1;
+            self.left_out.extend(reasons);
             return;
         }
+        self.used[way] += 1;
+        self.reasons.extend(reasons);
         let counts = record.counts();
         self.intended += counts.intended;
         self.failed += counts.intended - counts.ok;
@@ -239,7 +331,11 @@ fn render(found: &Calibration) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let reasons: String = found.reasons.iter().map(|reason| format!("  {reason}\n")).collect();
-    format!("{lines}\nMeasurement: {}\n{reasons}", found.verdict)
+    let left_out = match found.load.left_out {
+        0 => String::new(),
+        rounds => format!(" ({rounds} invalid rounds left out)"),
+    };
+    format!("{lines}\nMeasurement: {}{left_out}\n{reasons}", found.verdict)
 }
 
 #[cfg(test)]
@@ -257,5 +353,26 @@ mod tests {
         let requests = last.load.shape.arrivals(&rng).count();
         assert!(requests > 150 && requests <= last.backends.len(), "{requests}");
         assert!(trials.iter().all(|trial| trial.keep_requests && trial.variant.faults.is_empty()));
+    }
+
+    #[test]
+    fn invalid_rounds_are_counted_apart_and_more_are_asked_for() {
+        let args = CalibrateArgs { out: None, rounds: 4, quiet: true, seconds: 0.4 };
+        let trials = scenario(&args).expect("it is valid").trials();
+        let mut measured = Measured::default();
+        // Of two ways one round each is disturbed.
+        for (number, trial) in trials.iter().enumerate().take(6) {
+            let mut recorder = record::Recorder::new(trial.live_plan());
+            let shortages = [1, 5].contains(&number).then(|| "no room".to_owned());
+            let shortages = shortages.into_iter().collect();
+            recorder.harness(record::Harness { shortages, ..record::Harness::default() });
+            measured.add(number % WAYS.len(), &recorder.finish());
+        }
+        assert_eq!((measured.played, measured.used), ([2; 3], [2, 1, 1]));
+        assert_eq!(measured.used_and_left_out(), [1, 2]);
+        let lacking = ["\"lab\" has 1 of 2 valid", "\"lab, new connections\" has 1 of 2 valid"];
+        assert_eq!(measured.lacking(2), lacking);
+        assert!(measured.lacking(1).is_empty() && measured.reasons.is_empty());
+        assert_eq!(measured.left_out[0], "lab, round 1, left out: no room");
     }
 }

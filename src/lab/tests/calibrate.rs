@@ -4,10 +4,11 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use record::Calibration;
 use record::calibration::{CalibrationLoad, Table, Tables};
-use support::{Bench, files, read, root};
+use support::{Bench, Done, files, read, root};
 
 /// Plays in virtual time, two variants of it.
 const SMALL: &str = r#"
@@ -54,7 +55,8 @@ fn made_up(bench: &Bench) -> Calibration {
         let samples = (0..1_000).map(|n| us * 1_000 + n * 1_000).collect();
         Table::of(samples).expect("samples")
     };
-    let load = CalibrationLoad { rate: 250.0, service_ms: 10.0, rounds: 1, seconds: 4.0 };
+    let load =
+        CalibrationLoad { rate: 250.0, service_ms: 10.0, rounds: 1, left_out: 0, seconds: 4.0 };
     let [direct, backend, kept, fresh] = [1_000, 900, 2_000, 4_000].map(table);
     let tables = Tables { direct, backend, kept, fresh };
     let measured = "2026-01-02T03:04:05Z".to_owned();
@@ -96,6 +98,20 @@ fn the_machine_is_measured_or_the_measurement_is_refused() {
     let run = ["run", "small.toml", "--engine", "sim", "--calibration", &file, "--out", "o", "-q"];
     assert_eq!(bench.run(&run).code, Some(0));
     assert_eq!(json(&bench, "o/manifest.json")["calibration"], found);
+}
+
+#[test]
+fn too_few_descriptors_are_told_of_before_anything_is_measured() {
+    let bench = Bench::new();
+    // A shell sets the limit, and becomes the program.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"ulimit -n 256 && exec "$0" "$@""#, env!("CARGO_BIN_EXE_lab")]);
+    shell.args(["calibrate", "--out", "c.json"]).current_dir(bench.path("."));
+    let done = Done::new(shell.output().expect("sh is there"));
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.stderr.contains("file descriptors, and ") && done.stderr.contains("`ulimit -Hn`"));
+    assert!(!done.stderr.contains("trial 1"), "{}", done.stderr);
+    assert!(!bench.path("c.json").exists());
 }
 
 #[test]

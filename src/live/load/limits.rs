@@ -77,16 +77,26 @@ impl Limits {
             .collect()
     }
 
+    /// Where a process that opens so many descriptors for its work has too few: how many it needs, and
+    /// what there is, in words.
+    pub fn descriptors_short_of(&self, wanted: u64) -> Option<String> {
+        let needed = wanted.saturating_add(SPARE_DESCRIPTORS);
+        (needed > self.descriptors).then(|| {
+            format!(
+                "{needed} file descriptors, and {} are left under a hard limit of {}",
+                self.descriptors, self.descriptors_hard
+            )
+        })
+    }
+
     fn short_of(&self, leg: &Leg, connections: u64) -> Vec<String> {
         let mut found = Vec::new();
         let Leg { name, addresses, .. } = leg;
         let key = if connections == leg.connections { "connections" } else { "max_connections" };
-        let needed = connections.saturating_add(SPARE_DESCRIPTORS);
-        if needed > self.descriptors {
+        if let Some(short) = self.descriptors_short_of(connections) {
             found.push(format!(
-                "{name}: {connections} connections need {needed} file descriptors, and {} are left \
-                 under a hard limit of {}; raise it with `ulimit -Hn`, or lower load.{key}",
-                self.descriptors, self.descriptors_hard
+                "{name}: {connections} connections need {short}; raise it with `ulimit -Hn`, or lower \
+                 load.{key}",
             ));
         }
         let held = connections.div_ceil((*addresses).max(1));

@@ -21,7 +21,8 @@ fn host() -> Vec<(String, String)> {
 
 fn calibration() -> Calibration {
     let table = |base: u64| Table::of((0..1_000).map(|n| base + n * 100).collect()).expect("some");
-    let load = CalibrationLoad { rate: 250.0, service_ms: 10.0, rounds: 3, seconds: 2.0 };
+    let load =
+        CalibrationLoad { rate: 250.0, service_ms: 10.0, rounds: 3, left_out: 1, seconds: 2.0 };
     let [direct, backend, kept, fresh] = [100_000, 80_000, 300_000, 500_000].map(table);
     let tables = Tables { direct, backend, kept, fresh };
     let measured = "2026-01-02T03:04:05Z".to_owned();
