@@ -30,7 +30,37 @@ impl fmt::Display for Place {
         match self {
             Self::Whole => Ok(()),
             Self::Text(line, column) => write!(f, ":{line}:{column}"),
-            Self::Value(keys) => write!(f, ": {keys}"),
+            Self::Value(keys) => write!(f, ": {}", cut(keys)),
+        }
+    }
+}
+
+/// What a test calls its errors and scenarios can have any length; so much of it says which one it is.
+const LONGEST_SHOWN: usize = 100;
+
+/// A name, cut with an ellipsis where it is too long to be shown.
+pub(crate) fn cut(name: &str) -> String {
+    let mut chars = name.chars();
+    let mut shown: String = chars.by_ref().take(LONGEST_SHOWN).collect();
+    if chars.next().is_some() {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_by_their_characters() {
+        for (name, expected) in [
+            ("ECONNRESET".to_owned(), "ECONNRESET".to_owned()),
+            ("ä".repeat(100), "ä".repeat(100)),
+            ("ä".repeat(101), "ä".repeat(99) + "…"),
+        ] {
+            assert_eq!(cut(&name), expected);
         }
     }
 }

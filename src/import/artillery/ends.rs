@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use record::summary::Counts;
 
 use super::written::Period;
-use crate::problem::{Place, Problem};
+use crate::problem::{Place, Problem, cut};
 
 /// How the requests of a run, or of a period, ended.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,10 +82,14 @@ impl Ends {
         let flow = Flow::of(file, whole)?;
         let words = |is_code_wanted: bool| {
             let all = whole.below("errors.").filter(|(_, count)| *count > 0);
-            all.filter(move |(error, _)| is_code(error) == is_code_wanted)
-                .map(|(error, count)| (error.to_owned(), count))
+            let mut words = BTreeMap::new();
+            for (error, count) in all.filter(|(error, _)| is_code(error) == is_code_wanted) {
+                // Long ones may begin alike.
+                *words.entry(cut(error)).or_insert(0) += count;
+            }
+            words
         };
-        let others: BTreeMap<String, u64> = words(false).collect();
+        let others = words(false);
         let bad_statuses = whole.below("http.codes.").filter_map(|(code, count)| {
             let is_bad = code != "503" && code.parse().is_ok_and(|status: u16| status >= 500);
             is_bad.then(|| (format!("status {code}"), count))
@@ -108,7 +112,7 @@ impl Ends {
                 attempts: None,
                 retries: None,
             },
-            failures: words(true).chain(bad_statuses).collect(),
+            failures: words(true).into_iter().chain(bad_statuses).collect(),
             broken,
             others,
             answered_badly,
@@ -198,6 +202,15 @@ mod tests {
             assert_eq!(found, expected, "{name}");
             assert!(counts.add_up(), "{name}");
         }
+    }
+
+    #[test]
+    fn long_errors_are_cut_and_those_that_begin_alike_are_added() {
+        let long = |end| format!("errors.{}{end}", "X".repeat(200));
+        let (one, two) = (long("1"), long("2"));
+        let counters = [("http.requests", 5), (one.as_str(), 2), (two.as_str(), 3)];
+        let failures = Ends::of("x.json", &period(&counters)).expect("fine").failures;
+        assert_eq!(failures, BTreeMap::from([("X".repeat(99) + "…", 5)]));
     }
 
     #[test]

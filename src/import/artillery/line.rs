@@ -26,6 +26,10 @@ pub(super) struct Line {
     pub(super) duration_s: f64,
     /// Periods that share their beginning with the one before.
     pub(super) twice: usize,
+    /// The longest time between two periods in which nothing was counted, s.
+    pub(super) longest_gap_s: f64,
+    /// What the whole says of its beginning or its end lies outside of its periods.
+    pub(super) is_elsewhere: bool,
 }
 
 impl Line {
@@ -36,6 +40,8 @@ impl Line {
         let within = |at: &u64, period: Option<&Period>| {
             period.is_none_or(|p| (p.start_ms..=p.start_ms + PERIOD_MS).contains(at))
         };
+        let is_elsewhere = whole.first_ms.is_some_and(|at| !within(&at, first))
+            || whole.last_ms.is_some_and(|at| !within(&at, last));
         let zero_ms = whole.first_ms.filter(|at| within(at, first));
         let zero_ms = zero_ms.or(first.map(|p| p.start_ms)).unwrap_or(0);
         let end_ms = whole.last_ms.filter(|at| within(at, last));
@@ -51,7 +57,12 @@ impl Line {
         }
         let pairs = written.periods.windows(2);
         let twice = pairs.filter(|pair| pair[0].start_ms == pair[1].start_ms).count();
-        Ok(Self { zero_ms, duration_s: lasted_ms as f64 / 1e3, twice })
+        let gaps = written.periods.windows(2).map(|pair| {
+            pair[1].start_ms.saturating_sub(pair[0].start_ms.saturating_add(PERIOD_MS))
+        });
+        let longest_gap_s = gaps.max().unwrap_or(0) as f64 / 1e3;
+        let duration_s = lasted_ms as f64 / 1e3;
+        Ok(Self { zero_ms, duration_s, twice, longest_gap_s, is_elsewhere })
     }
 
     /// A second; zero over no time at all.

@@ -65,6 +65,31 @@ pub(super) struct Quantiles {
 }
 
 impl Quantiles {
+    /// The first two figures that contradict each other, in words: a later percentile below an earlier
+    /// one, or one outside of minimum and maximum.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        // Percentiles are of a sketch with an error of 1 %, minimum and maximum are not.
+        const SKETCH: f64 = 0.01;
+        const ROUNDING_MS: f64 = 0.1;
+        let all = self.all();
+        let known = |range: std::ops::Range<usize>| {
+            all[range].iter().filter_map(|(name, value)| Some((*name, (*value)?)))
+        };
+        let percentiles: Vec<(&str, f64)> = known(3..9).collect();
+        let ends = |value: f64| value.abs() * SKETCH + ROUNDING_MS;
+        let pairs = percentiles.windows(2).map(|pair| (pair[0], pair[1], 0.0));
+        let mut pairs: Vec<_> = pairs.collect();
+        for figure in known(2..9) {
+            pairs.extend(known(0..1).map(|min| (min, figure, ends(min.1))));
+            pairs.extend(known(1..2).map(|max| (figure, max, ends(max.1))));
+        }
+        pairs.extend(known(0..1).zip(known(1..2)).map(|(min, max)| (min, max, 0.0)));
+        let wrong = pairs.into_iter().find(|((_, low), (_, high), slack)| *low > high + slack);
+        wrong.map(|((low_name, low), (high_name, high), _)| {
+            format!("{low_name} is {low} ms and {high_name} {high} ms")
+        })
+    }
+
     /// Each figure by its key.
     fn all(&self) -> [(&'static str, Option<f64>); 9] {
         [

@@ -200,6 +200,57 @@ fn what_is_only_odd_is_imported_and_said() {
             "360 virtual users were created, but 269 completed and 90 failed",
         ),
         (
+            "more users ended than began",
+            damaged("errors", "\"vusers.completed\": 270", "\"vusers.completed\": 271"),
+            "271 virtual users completed and 90 failed, more than the 360 that were created",
+        ),
+        (
+            "a median above all",
+            damaged(
+                "errors",
+                "\"mean\": 21.7,\n        \"p50\": 18",
+                "\"mean\": 21.7,\n        \"p50\": 98",
+            ),
+            "http.total contradicts itself: p50 is 98 ms and p75 29.1 ms",
+        ),
+        (
+            "more times than requests",
+            damaged(
+                "errors",
+                "\"max\": 167,\n        \"count\": 270",
+                "\"max\": 167,\n        \"count\": 2700",
+            ),
+            "http.total has 2700 times of 360 requests",
+        ),
+        (
+            "a maximum below most",
+            damaged(
+                "errors",
+                "\"max\": 167,\n        \"count\": 270",
+                "\"max\": 67,\n        \"count\": 270",
+            ),
+            "http.total contradicts itself: p99 is 94.6 ms and max 67 ms",
+        ),
+        (
+            "an hour and more away",
+            damaged("errors", "\"period\": \"1795924240000\"", "\"period\": \"1795929240000\""),
+            "1.4 h lie between two periods",
+        ),
+        (
+            "a whole that is elsewhere",
+            damaged("errors", "\"lastMetricAt\": 17959", "\"lastMetricAt\": 17979"),
+            "at a time that is not in its periods",
+        ),
+        (
+            "a name without end",
+            damaged(
+                "errors",
+                "\"http.requests\": 360",
+                &format!("\"errors.{}\": 1, \"http.requests\": 360", "no sense ".repeat(40)),
+            ),
+            "no sense … (1)",
+        ),
+        (
             "periods that are not the whole",
             damaged("errors", "\"http.requests\": 290", "\"http.requests\": 280"),
             "the periods have 350 requests and the whole 360",

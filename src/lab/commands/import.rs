@@ -88,6 +88,13 @@ fn read(path: &Path) -> Result<(String, Written), Failure> {
             "{file}: this is a folder; give the file that `artillery run --output FILE` wrote"
         )));
     }
+    // Of a pipe or a device the end may never come.
+    if !metadata.is_file() {
+        return Err(Failure::invalid(format!(
+            "{file}: this is a pipe, a socket or a device and no ordinary file; write the result into one, \
+             as `artillery run --output FILE` does"
+        )));
+    }
     let mut text = Vec::new();
     File::open(path)
         .and_then(|open| open.take(MAX_BYTES + 1).read_to_end(&mut text))

@@ -67,6 +67,8 @@ fn what_cannot_be_imported_is_named_and_nothing_is_made() {
     let whole = fs::read_to_string(path("errors.json")).expect("the sample");
     bench.file("half.json", &whole[..9000]);
     bench.file("letter.json", "dear");
+    let made = std::process::Command::new("mkfifo").arg(bench.path("pipe")).status();
+    assert!(made.expect("mkfifo is there").success());
     let good = sample("errors.json");
     for (args, code, words) in [
         (&["half.json"][..], 3, &["half.json:", "the file ends here"][..]),
@@ -76,6 +78,9 @@ fn what_cannot_be_imported_is_named_and_nothing_is_made() {
             &["letter.json:1:1", "no JSON", "nowhere.json: it cannot"],
         ),
         (&["."], 3, &["this is a folder", "--output"]),
+        // Nobody will ever write into it.
+        (&["pipe"], 3, &["pipe: this is a pipe", "no ordinary file"]),
+        (&["/dev/zero"], 3, &["/dev/zero: this is a pipe, a socket or a device", "--output"]),
         (&[&good, "half.json"], 3, &["half.json:"]),
         (&[&good, "--name", "../up"], 3, &["--name ../up", "letters"]),
         (&[], 2, &["OUT.json"]),
