@@ -117,11 +117,28 @@ if (!isMainThread && record !== undefined) {
 
 // The virtual users whose requests are on their way, by number.
 const open = new Map();
-// Node tells of each request that it sends. Artillery's own timings are whole milliseconds, and begin
-// before the work with which it prepares a request: a millisecond or two.
+// When each connection was last read from, before anybody works on what was read. With one request at a
+// time on it, that is the answer's last byte, once the answer has ended.
+const reads = new WeakMap();
+function watch(socket) {
+  if (reads.has(socket)) return;
+  reads.set(socket, undefined);
+  // Before Node's own listener, and unlike on() it does not set the stream flowing.
+  socket.prependListener('data', () => { reads.set(socket, now()); });
+}
+
+// Node tells of each request that it sends. Artillery's own timings are whole milliseconds, and have in
+// them the work with which it prepares a request and takes its answer apart: a millisecond or two each.
 subscribe('http.client.request.start', ({ request }) => {
   const vu = open.get(Number(request.getHeader('x-lab-request')));
-  if (vu) request.once('finish', () => { vu.sent = now(); });
+  if (!vu) return;
+  request.once('finish', () => { vu.sent = now(); });
+  if (request.socket) watch(request.socket);
+  else request.once('socket', watch);
+  request.once('response', (response) => {
+    const { socket } = response;
+    response.once('end', () => { vu.ended = reads.get(socket); });
+  });
 });
 
 // beforeScenario: the virtual user was made this moment.
@@ -134,19 +151,8 @@ module.exports.begin = function begin(context, _events, next) {
   next();
 };
 
-// The end of a body, before Artillery begins to work on it.
-let listens = false;
-function listen(events) {
-  if (listens) return;
-  listens = true;
-  events.on('trace:http:response', (response) => {
-    response.once('end', () => { response.lab_ended = now(); });
-  });
-}
-
 // beforeRequest
-module.exports.prepare = function prepare(request, context, events, next) {
-  listen(events);
+module.exports.prepare = function prepare(request, context, _events, next) {
   const { number } = context.lab;
   const headers = { 'x-lab-request': String(number) };
   const at = number * stride;
@@ -164,7 +170,7 @@ module.exports.prepare = function prepare(request, context, events, next) {
 // afterResponse: the last byte of the body is there.
 module.exports.answered = function answered(_request, response, context, _events, next) {
   const backend = response.headers['x-lab-backend'] ?? '-';
-  end(context.lab, response.lab_ended ?? now(), response.statusCode, backend, '-');
+  end(context.lab, context.lab.ended ?? now(), response.statusCode, backend, '-');
   next();
 };
 
