@@ -11,15 +11,13 @@ use crate::wakes::{INDEX_BITS, Wakes, backend_of};
 /// heap's cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lane {
-    /// The next request.
-    Arrival,
     /// What is on the network, whose delay is the same for all.
     Network,
     /// When attempts must have their answer.
     Attempt,
 }
 
-const LANES: usize = 3;
+const LANES: usize = 2;
 
 /// So few void events are not worth a look at all of a lane.
 const FEW: usize = 1_024;
@@ -48,11 +46,14 @@ pub(crate) struct Agenda<E> {
     first: [Rank; PLACES],
     /// Which of them is the earliest and when that comes, the network left out: what is on it comes
     /// at once where it has no delay, and what comes after that need not be found again.
-    soonest: usize,
-    least: Rank,
+    soonest: Earliest,
+    /// The same of the places where most requests change nothing.
+    rarely: Earliest,
     lanes: [VecDeque<Entry<E>>; LANES],
     heap: BinaryHeap<Entry<E>>,
     wakes: Wakes,
+    /// The next request.
+    arrival: Option<Entry<E>>,
     /// The one that stands outside.
     reminder: Option<Entry<E>>,
     seq: u64,
@@ -65,10 +66,29 @@ pub(crate) struct Ticket(u64);
 /// Where events stand besides the lanes.
 const HEAP: usize = LANES;
 const WAKES: usize = LANES + 1;
-const REMINDER: usize = LANES + 2;
-const PLACES: usize = LANES + 3;
+const ARRIVAL: usize = LANES + 2;
+const REMINDER: usize = LANES + 3;
+const PLACES: usize = LANES + 4;
 
 const NETWORK: usize = Lane::Network as usize;
+const RARELY: [usize; 3] = [HEAP, Lane::Attempt as usize, REMINDER];
+
+/// A place, and when comes what stands first there.
+#[derive(Clone, Copy, Debug)]
+struct Earliest {
+    place: usize,
+    rank: Rank,
+}
+
+impl Earliest {
+    const NEVER: Self = Self { place: HEAP, rank: NEVER };
+
+    /// This or another, if that comes before.
+    #[inline]
+    fn or(self, place: usize, rank: Rank) -> Self {
+        if rank < self.rank { Self { place, rank } } else { self }
+    }
+}
 
 /// A backend, by its index, is to be looked at.
 #[derive(Clone, Copy, Debug)]
@@ -112,11 +132,12 @@ impl<E: From<Wake>> Agenda<E> {
     pub(crate) fn new() -> Self {
         Self {
             first: [NEVER; PLACES],
-            soonest: HEAP,
-            least: NEVER,
+            soonest: Earliest::NEVER,
+            rarely: Earliest::NEVER,
             lanes: Default::default(),
             heap: BinaryHeap::new(),
             wakes: Wakes::default(),
+            arrival: None,
             reminder: None,
             seq: 0,
         }
@@ -125,7 +146,8 @@ impl<E: From<Wake>> Agenda<E> {
     /// How many events are to come.
     pub(crate) fn len(&self) -> usize {
         let lanes = self.lanes.iter().map(VecDeque::len).sum::<usize>();
-        lanes + self.heap.len() + self.wakes.len() + usize::from(self.reminder.is_some())
+        let single = usize::from(self.arrival.is_some()) + usize::from(self.reminder.is_some());
+        lanes + self.heap.len() + self.wakes.len() + single
     }
 
     /// Whether it soon has no place left in the order of entry.
@@ -149,8 +171,16 @@ impl<E: From<Wake>> Agenda<E> {
     pub(crate) fn remind(&mut self, event: Option<(Time, Ticket, E)>) {
         self.reminder = event.map(|(at, Ticket(seq), event)| Entry { at, seq, event });
         let rank = self.reminder.as_ref().map(Entry::rank);
-        self.first[REMINDER] = rank.unwrap_or(NEVER);
-        self.seek();
+        self.follows(REMINDER, rank);
+    }
+
+    /// Adds the next request, of which there is one at a time.
+    pub(crate) fn push_arrival(&mut self, at: Time, event: E) {
+        debug_assert!(self.arrival.is_none(), "the one before has not come");
+        let entry = self.entry(at, event);
+        let rank = entry.rank();
+        self.arrival = Some(entry);
+        self.comes(ARRIVAL, rank);
     }
 
     /// Adds a look at a backend.
@@ -192,13 +222,13 @@ impl<E: From<Wake>> Agenda<E> {
     /// Whether something comes until then.
     #[inline]
     pub(crate) fn has_by(&self, at: Time) -> bool {
-        let first = self.least.min(self.first[NETWORK]);
+        let first = self.soonest.rank.min(self.first[NETWORK]);
         (first >> 64) as u64 <= at.as_nanos()
     }
 
     /// The earliest event.
     pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
-        let place = if self.first[NETWORK] < self.least { NETWORK } else { self.soonest };
+        let Earliest { place, .. } = self.soonest.or(NETWORK, self.first[NETWORK]);
         if place == WAKES {
             let rank = self.wakes.pop()?;
             self.follows(WAKES, self.wakes.first());
@@ -207,6 +237,7 @@ impl<E: From<Wake>> Agenda<E> {
         }
         let (entry, next) = match place {
             HEAP => (self.heap.pop()?, self.heap.peek()),
+            ARRIVAL => (self.arrival.take()?, None),
             REMINDER => (self.reminder.take()?, None),
             lane => {
                 let queue = &mut self.lanes[lane];
@@ -243,8 +274,11 @@ impl<E: From<Wake>> Agenda<E> {
     #[inline]
     fn comes(&mut self, place: usize, rank: Rank) {
         self.first[place] = self.first[place].min(rank);
-        if place != NETWORK && rank < self.least {
-            (self.soonest, self.least) = (place, rank);
+        if RARELY.contains(&place) {
+            self.rarely = self.rarely.or(place, rank);
+        }
+        if place != NETWORK {
+            self.soonest = self.soonest.or(place, rank);
         }
     }
 
@@ -252,19 +286,19 @@ impl<E: From<Wake>> Agenda<E> {
     #[inline]
     fn follows(&mut self, place: usize, next: Option<Rank>) {
         self.first[place] = next.unwrap_or(NEVER);
-        if place == self.soonest {
-            self.seek();
+        if RARELY.contains(&place) {
+            self.seek_rarely();
+        }
+        if place != NETWORK {
+            let [wakes, arrival] = [WAKES, ARRIVAL].map(|place| self.first[place]);
+            self.soonest = self.rarely.or(WAKES, wakes).or(ARRIVAL, arrival);
         }
     }
 
-    fn seek(&mut self) {
-        let (mut soonest, mut least) = (HEAP, self.first[HEAP]);
-        for other in [Lane::Arrival as usize, Lane::Attempt as usize, WAKES, REMINDER] {
-            if self.first[other] < least {
-                (soonest, least) = (other, self.first[other]);
-            }
-        }
-        (self.soonest, self.least) = (soonest, least);
+    #[cold]
+    fn seek_rarely(&mut self) {
+        let first = RARELY.into_iter().map(|place| (place, self.first[place]));
+        self.rarely = first.fold(Earliest::NEVER, |least, (place, rank)| least.or(place, rank));
     }
 
     fn entry(&mut self, at: Time, event: E) -> Entry<E> {
@@ -339,7 +373,7 @@ mod tests {
 
     #[test]
     fn any_mixture_is_sorted() {
-        let lanes = [Lane::Arrival, Lane::Network, Lane::Attempt];
+        let lanes = [Lane::Network, Lane::Attempt];
         assert_eq!(lanes.len(), LANES);
         let mut rng = base::Rng::from_seed(1);
         let mut agenda = Agenda::new();
@@ -350,6 +384,8 @@ mod tests {
             match rng.below(5) {
                 4 => agenda.push_wake(at, Wake(event)),
                 3 => agenda.push(at, event),
+                2 if agenda.arrival.is_none() => agenda.push_arrival(at, event),
+                2 => agenda.push(at, event),
                 lane => agenda.push_to(lanes[lane], at, event),
             }
         }

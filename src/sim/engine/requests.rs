@@ -15,7 +15,7 @@ impl Engine<'_> {
     pub(super) fn push_arrival(&mut self) {
         self.coming = self.client.next_arrival();
         if let Some(arrival) = &self.coming {
-            self.agenda.push_to(Lane::Arrival, arrival.at, Event::Arrival);
+            self.agenda.push_arrival(arrival.at, Event::Arrival);
         }
     }
 
