@@ -152,10 +152,15 @@ fn in_simulator_only(r: &Reader<'_>, key: &str, value: &str, live: &str) {
 fn read_view(r: &Reader<'_>, engine: Option<Engine>) -> Option<ViewSpec> {
     let view = r.text("view");
     let (delay, refresh) = (r.duration("view_delay"), r.duration("view_refresh"));
+    let idle_reports = r.flag("idle_reports");
     let (shared, delay, refresh) = (view? == "shared", delay?, refresh?);
+    let idle_reports = idle_reports?;
     if engine == Some(Engine::Live) {
         if shared {
             in_simulator_only(r, "view", "\"shared\"", "\"own\"");
+        }
+        if idle_reports {
+            in_simulator_only(r, "idle_reports", "true", "false");
         }
         for (key, value) in [("view_delay", delay), ("view_refresh", refresh)] {
             if !value.is_zero() {
@@ -163,7 +168,7 @@ fn read_view(r: &Reader<'_>, engine: Option<Engine>) -> Option<ViewSpec> {
             }
         }
     }
-    Some(ViewSpec { shared, delay, refresh })
+    Some(ViewSpec { shared, delay, refresh, idle_reports })
 }
 
 fn read_balancers(r: &Reader<'_>, engine: Option<Engine>, backends: usize) -> Option<u32> {

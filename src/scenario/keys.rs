@@ -184,6 +184,14 @@ static PROXY: Schema = Schema {
                           every pick goes by the same numbers, own requests left out; 0s: all the \
                           time.",
             },
+            Key {
+                name: "idle_reports",
+                kind: Kind::Flag,
+                presence: Presence::Default("false"),
+                summary: "A backend that becomes idle tells one balancer, any of them, as \
+                          join-idle-queue was published; in the simulator only. Else a balancer \
+                          takes one for idle whose requests of its own have ended.",
+            },
         ],
         POLICY_KEYS,
         &[TIMEOUT_IN_SCENARIO],

@@ -88,6 +88,8 @@ pub struct ViewSpec {
     pub delay: Duration,
     /// How often it is brought up to date; zero: all the time.
     pub refresh: Duration,
+    /// A backend that becomes idle tells one of the balancers, any of them.
+    pub idle_reports: bool,
 }
 
 /// One backend, counted out: `a-1`, `a-2` …

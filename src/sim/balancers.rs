@@ -38,6 +38,9 @@ impl Balancers {
         if views.are_old() {
             all.iter_mut().for_each(|station| station.balancer.rely_on_sights());
         }
+        if proxy.view.idle_reports {
+            all.iter_mut().for_each(|station| station.balancer.rely_on_idle_reports());
+        }
         Self {
             all,
             draws: rng.fork("balancers"),

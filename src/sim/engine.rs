@@ -11,12 +11,13 @@ use std::time::Duration;
 use base::{FailureKind, Key, Outcome, Rng, Sent, Slab, Stop, Time};
 use policy::{Load, Output, Probe};
 use record::{Overhead, Recorder};
-use scenario::Trial;
+use scenario::{SubjectKind, Trial};
 use workload::{Arrival, FaultPlan};
 
 use crate::agenda::{Agenda, Lane, MAX_EVENTS, Wake};
 use crate::client::Client;
 use crate::connections::Kept;
+use crate::idle::IdleReports;
 use crate::overhead::Late;
 use crate::server::{Connection, Server};
 use crate::subject::{Order, Step, Subject};
@@ -198,6 +199,10 @@ enum Event {
     Reset(Key),
     Answer(Key, u16),
     ProbeEnd(Key),
+    Idle {
+        balancer: u32,
+        backend: u32,
+    },
 }
 
 impl From<Wake> for Event {
@@ -223,6 +228,8 @@ struct Engine<'a> {
     client: Client,
     subject: Subject,
     servers: Vec<Server>,
+    /// Where backends tell that they are idle.
+    idle_reports: Option<IdleReports>,
     kept: Kept,
     legs: Slab<Leg>,
     /// The next request to come.
@@ -259,6 +266,9 @@ impl<'a> Engine<'a> {
             client: Client::new(&variant.load, &variant.proxy.settings, &rng),
             subject: Subject::new(&variant.proxy, &variant.backends, &rng),
             servers: Server::all(variant.backends.iter().map(|backend| &backend.model)),
+            idle_reports: (variant.proxy.kind == SubjectKind::Lab
+                && variant.proxy.view.idle_reports)
+                .then(|| IdleReports::new(variant.proxy.balancers, variant.backends.len(), &rng)),
             kept: Kept::new(variant.backends.len(), variant.proxy.balancers as usize),
             legs: Slab::new(),
             coming: None,
@@ -289,6 +299,7 @@ impl<'a> Engine<'a> {
                 }
             }
         }
+        self.report_idle_ones();
         let shape = &self.trial.variant.load.shape;
         let measured = (shape.length() - shape.warmup).as_nanos();
         let windows = measured.div_ceil(self.trial.window.as_nanos().max(1));
@@ -389,6 +400,7 @@ impl<'a> Engine<'a> {
             Event::ProbeKnock(check) => self.probe_knock(check),
             Event::ProbeRequest(check) => self.probe_request(check),
             Event::ProbeEnd(check) => self.probe_end(check),
+            Event::Idle { balancer, backend } => self.subject.idle(self.now, balancer, backend),
         }
     }
 

@@ -18,6 +18,7 @@ mod board;
 mod client;
 mod connections;
 mod engine;
+mod idle;
 mod overhead;
 mod patience;
 mod server;

@@ -1,7 +1,9 @@
 //! What stands between clients and backends: the balancer, or nothing. It must not decide: it
 //! translates, as the proxy's `forward` does on sockets.
 
-use base::{AttemptId, FailureKind, Outcome, ProbeId, RequestId, RequestMeta, Rng, Sent, Time};
+use base::{
+    AttemptId, BackendId, FailureKind, Outcome, ProbeId, RequestId, RequestMeta, Rng, Sent, Time,
+};
 use policy::{Attempt, Built, End, Head, Next, Output, ProbeResult, Reject, State, Verdict};
 use scenario::{BackendSpec, ProxySpec, SubjectKind};
 
@@ -224,6 +226,15 @@ impl Subject {
     pub(crate) fn probed(&mut self, now: Time, balancer: u32, probe: ProbeId, found: ProbeResult) {
         if let Self::Lab(balancers) = self {
             balancers.turn_to(now, balancer).handle_probe(now, probe, found);
+        }
+    }
+
+    /// A backend says that it is idle.
+    pub(crate) fn idle(&mut self, now: Time, balancer: u32, backend: u32) {
+        if let Self::Lab(balancers) = self {
+            // A pool that is filled once has each backend in the slot of its index.
+            let id = BackendId { slot: backend, generation: 0 };
+            balancers.turn_to(now, balancer).handle_idle(id);
         }
     }
 

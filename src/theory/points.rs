@@ -134,6 +134,7 @@ pub fn points(jobs: f64) -> Vec<Point> {
     book.slower_ones(&mut all);
     book.shards(&mut all);
     book.bounded_loads(&mut all);
+    book.idle_reports(&mut all);
     all.retain(|point| point.requests <= AT_MOST * jobs);
     // Seeds of their own: with common arrivals all would deviate together.
     for (seed, point) in (1..).zip(&mut all) {

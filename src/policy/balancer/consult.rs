@@ -70,6 +70,19 @@ impl Balancer {
         self.pool.show_only_sights();
     }
 
+    /// From now on backends say to this balancer, or to another one, that they are idle. Only the
+    /// simulator's do. Comes before the first request.
+    pub const fn rely_on_idle_reports(&mut self) {
+        self.pool.tell_of_idle();
+    }
+
+    /// A backend says that it has nothing to do.
+    pub fn handle_idle(&mut self, backend: BackendId) {
+        if self.pool.get(backend).is_some() {
+            self.strategy.idle(backend);
+        }
+    }
+
     /// Whether the strategy needs [`Sight::FreeAt`].
     pub fn needs_work(&self) -> bool {
         self.strategy.needs_work()

@@ -21,11 +21,13 @@ pub(super) struct Sights {
     own: u32,
     /// Per slot; empty until somebody tells.
     free_at: Vec<Time>,
+    /// See [`Pool::is_told_of_idle`].
+    idle_told: bool,
 }
 
 impl Sights {
     pub(super) const fn new() -> Self {
-        Self { own: 1, free_at: Vec::new() }
+        Self { own: 1, free_at: Vec::new(), idle_told: false }
     }
 
     #[inline]
@@ -38,6 +40,17 @@ impl Pool {
     /// From now on own attempts show only when they are told of.
     pub(crate) const fn show_only_sights(&mut self) {
         self.sights.own = 0;
+    }
+
+    /// From now on [`Pool::is_told_of_idle`].
+    pub(crate) const fn tell_of_idle(&mut self) {
+        self.sights.idle_told = true;
+    }
+
+    /// Whether backends that become idle say so, to one of the balancers: that an own request has
+    /// ended then says nothing.
+    pub const fn is_told_of_idle(&self) -> bool {
+        self.sights.idle_told
     }
 
     /// Shows something of a backend; nothing where it is gone.

@@ -1,5 +1,9 @@
 //! Join-idle-queue (Lu, Xie, Kliot, Geller, Larus, Greenberg, 2011): backends that become idle
 //! queue up, and a request takes the first of the queue. It must not search for idle ones.
+//!
+//! In the paper a backend that becomes idle tells one of many balancers. Real backends tell nobody:
+//! a balancer takes one for idle that has ended all of its own requests, which with several
+//! balancers it may not be. The simulator can do either (see [`Strategy::idle`]).
 
 use std::collections::VecDeque;
 
@@ -30,6 +34,7 @@ pub static ENTRY: Entry = Entry {
             choices: integer(parameters, "choices"),
             idle: VecDeque::new(),
             queued: PerBackend::default(),
+            is_told: false,
             by_weight: ByWeight::new(),
         })
     },
@@ -42,6 +47,8 @@ struct JoinIdleQueue {
     idle: VecDeque<BackendId>,
     /// Those that stand in `idle`, so that each stands there once.
     queued: PerBackend<()>,
+    /// Backends say when they are idle: then the own requests' ends mean nothing.
+    is_told: bool,
     /// For when nobody is idle.
     by_weight: ByWeight,
 }
@@ -60,14 +67,15 @@ impl JoinIdleQueue {
     }
 
     /// The first in the queue that is idle and may be picked. Whoever is not idle any more leaves
-    /// the queue, and joins again when it is; whoever only this retry may not have stays.
+    /// the queue, and joins again when it is; whoever only this retry may not have stays. Who has
+    /// told is taken at its word, as in the paper: another balancer may have found it meanwhile.
     fn first_idle(&mut self, candidates: &Candidates<'_>) -> Option<BackendId> {
         let mut place = 0;
         while let Some(&id) = self.idle.get(place) {
             if candidates.contains(id) {
                 self.leave(place);
                 let index = candidates.find(id).expect("it is among them");
-                if candidates.in_flight(index) == 0 {
+                if self.is_told || candidates.in_flight(index) == 0 {
                     return Some(id);
                 }
             } else if candidates.is_whole() {
@@ -95,9 +103,13 @@ impl Strategy for JoinIdleQueue {
     }
 
     /// All join, in an order of chance: balancers that start together, or hear of a change
-    /// together, do not go on in step.
+    /// together, do not go on in step. Where backends tell, those stay that have.
     fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) -> Option<Job> {
         self.by_weight.pool_changed(pool);
+        self.is_told = pool.is_told_of_idle();
+        if self.is_told {
+            return None;
+        }
         let mut ready: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
         shuffle(&mut ready, rng);
         self.queued = PerBackend::default();
@@ -109,9 +121,13 @@ impl Strategy for JoinIdleQueue {
     }
 
     fn ended(&mut self, backend: BackendId, in_flight: u32) {
-        if in_flight == 0 {
+        if in_flight == 0 && !self.is_told {
             self.join(backend);
         }
+    }
+
+    fn idle(&mut self, backend: BackendId) {
+        self.join(backend);
     }
 
     fn score(
@@ -145,15 +161,20 @@ mod tests {
         strategy.ended(id, pool.status(id).expect("present").in_flight);
     }
 
-    #[test]
-    fn whoever_has_been_idle_for_longest_is_first() {
-        let mut pool = ready_pool(&[(1, 0); 4]);
-        let mut strategy = JoinIdleQueue {
+    fn strategy() -> JoinIdleQueue {
+        JoinIdleQueue {
             choices: 1,
             idle: VecDeque::new(),
             queued: PerBackend::default(),
+            is_told: false,
             by_weight: ByWeight::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn whoever_has_been_idle_for_longest_is_first() {
+        let mut pool = ready_pool(&[(1, 0); 4]);
+        let mut strategy = strategy();
         strategy.pool_changed(&pool, &mut Rng::from_seed(5));
         let mut begun: Vec<BackendId> =
             (0..4).map(|_| pick(&mut strategy, &mut pool, &[])).collect();
@@ -178,5 +199,23 @@ mod tests {
         pool.attempt_began(begun[3]);
         end(&mut strategy, &mut pool, begun[3]);
         assert_eq!(strategy.idle, [begun[2]]);
+    }
+
+    #[test]
+    fn where_backends_tell_nothing_else_counts() {
+        let mut pool = ready_pool(&[(1, 0); 3]);
+        pool.tell_of_idle();
+        let ids: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
+        let mut strategy = strategy();
+        strategy.idle(ids[2]);
+        strategy.pool_changed(&pool, &mut Rng::from_seed(5));
+        assert_eq!(strategy.idle, [ids[2]], "nobody joins unasked, and who has told stays");
+        assert_eq!(pick(&mut strategy, &mut pool, &[]), ids[2]);
+        end(&mut strategy, &mut pool, ids[2]);
+        assert!(strategy.idle.is_empty(), "an own request's end says nothing");
+        strategy.idle(ids[1]);
+        strategy.idle(ids[0]);
+        strategy.idle(ids[1]);
+        assert_eq!(strategy.idle, [ids[1], ids[0]], "once each");
     }
 }

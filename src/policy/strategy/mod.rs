@@ -217,6 +217,12 @@ pub trait Strategy: Send {
         let _ = (backend, in_flight);
     }
 
+    /// A backend says that it has nothing to do. Only simulated ones do, and where they do,
+    /// [`Pool::is_told_of_idle`].
+    fn idle(&mut self, backend: BackendId) {
+        let _ = backend;
+    }
+
     /// A load probe was answered: how long that took, and what the backend told; `None`, when no
     /// answer came.
     fn load_reported(&mut self, now: Time, backend: BackendId, report: Option<LoadReport>) {

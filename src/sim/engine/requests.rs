@@ -138,6 +138,11 @@ impl Engine<'_> {
     pub(super) fn deliver(&mut self) {
         let parcel = self.parcels.pop_front().expect("each is announced once");
         let Parcel { leg, backend, connection, luck } = parcel;
+        if let Some(reports) = &mut self.idle_reports
+            && let Some(attempt) = self.legs.get(leg)
+        {
+            reports.sent(attempt.order.balancer, backend);
+        }
         let server = &mut self.servers[backend as usize];
         if !server.read(self.now, connection, WorkId(leg.pack()), luck) {
             self.travel(Event::Reset(leg));
@@ -234,6 +239,9 @@ impl Engine<'_> {
         }
         if let Some(at) = self.servers[backend as usize].arm() {
             self.agenda.push_wake(at, Wake(backend));
+        }
+        if self.idle_reports.is_some() {
+            self.report_idle(backend);
         }
         if self.subject.wants_work() {
             let at = self.servers[backend as usize].behaviour.free_at();

@@ -90,6 +90,30 @@ impl Engine<'_> {
         self.subject.probed(self.now, balancer, probe.id, result);
     }
 
+    /// A backend tells that it is idle, if it is and has not told.
+    #[cold]
+    pub(super) fn report_idle(&mut self, backend: u32) {
+        let Some(reports) = &mut self.idle_reports else { return };
+        let server = &self.servers[backend as usize];
+        if server.accept().is_none() {
+            reports.down(backend);
+        } else if server.behaviour.in_flight() == 0
+            && let Some(balancer) = reports.idle(backend)
+        {
+            self.travel(Event::Idle { balancer, backend });
+        }
+    }
+
+    /// Those that are idle before the first request have told so.
+    pub(super) fn report_idle_ones(&mut self) {
+        let Some(reports) = &mut self.idle_reports else { return };
+        for backend in 0..self.servers.len() as u32 {
+            if let Some(balancer) = reports.idle(backend) {
+                self.subject.idle(Time::ZERO, balancer, backend);
+            }
+        }
+    }
+
     /// Notes what a balancer tells.
     pub(super) fn report(&mut self, balancer: u32, event: PolicyEvent) {
         self.events_told += 1;

@@ -1,4 +1,5 @@
-//! What strategies see of the backends: their own requests, those of all, old ones, the work left.
+//! What strategies see of the backends: their own requests, those of all, old ones, the work left,
+//! who is idle.
 
 #![allow(missing_docs, unreachable_pub)]
 
@@ -44,7 +45,8 @@ fn with_view(balancers: u32, shared: bool, delay: u64, refresh: u64) -> Trial {
     let mut trial = trial("least_request", 4, exponential(20.0), 150.0, 5);
     trial.variant.load.shape.warmup = Duration::ZERO;
     trial.variant.proxy.balancers = balancers;
-    trial.variant.proxy.view = ViewSpec { shared, delay: ms(delay), refresh: ms(refresh) };
+    trial.variant.proxy.view =
+        ViewSpec { shared, delay: ms(delay), refresh: ms(refresh), idle_reports: false };
     trial
 }
 
@@ -135,4 +137,53 @@ fn least_work_left_is_one_queue_for_all() {
         let longer = blind.iter().zip(&central).filter(|(blind, ideal)| blind > ideal).count();
         assert!(longer * 2 > blind.len(), "{longer} of {}", blind.len());
     }
+}
+
+/// Of requests that found an idle backend, how many went to one that was not.
+fn missed(record: &TrialRecord, backends: usize) -> (usize, usize) {
+    let requests = record.requests();
+    let (mut found, mut missed) = (0, 0);
+    for request in requests {
+        let now = request.intended;
+        let mut busy = vec![false; backends];
+        for other in requests.iter().filter(|e| e.intended < now && e.ended > now) {
+            busy[other.backend.expect("answered") as usize] = true;
+        }
+        if busy.contains(&false) {
+            found += 1;
+            missed += usize::from(busy[request.backend.expect("answered") as usize]);
+        }
+    }
+    (found, missed)
+}
+
+fn idle_queues(balancers: u32, reports: bool) -> Trial {
+    let mut trial = trial("join_idle_queue", 20, exponential(20.0), 600.0, 5);
+    trial.variant.load.shape.warmup = Duration::ZERO;
+    trial.variant.proxy.balancers = balancers;
+    trial.variant.proxy.view.idle_reports = reports;
+    trial
+}
+
+/// Backends that tell are found by one of many balancers, which by its own requests alone takes
+/// nearly all for idle.
+#[test]
+fn balancers_that_are_told_miss_fewer_idle_ones() {
+    let misses = |balancers, reports| {
+        let (found, missed) = missed(&play(&idle_queues(balancers, reports)), 20);
+        assert!(found > 2_000, "{found}");
+        missed as f64 / found as f64
+    };
+    let told = [1, 4].map(|balancers| misses(balancers, true));
+    assert!(told[0] == 0.0, "one balancer hears of all: {told:?}");
+    assert!(told[1] * 2.0 < misses(4, false), "{told:?}");
+}
+
+/// Whom a backend tells is drawn from a stream of its own, and nobody listens here.
+#[test]
+fn reports_move_nothing_for_whoever_does_not_listen() {
+    let mut trial = with_view(5, false, 0, 0);
+    let without = play(&trial);
+    trial.variant.proxy.view.idle_reports = true;
+    assert_eq!(play(&trial).requests(), without.requests());
 }
