@@ -169,10 +169,10 @@ pub(crate) struct SweepArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Which trials: those whose number leaves I when divided by N; I begins at 0
-    #[arg(long, value_name = "I/N", conflicts_with = "shards")]
+    #[arg(long, value_name = "I/N", conflicts_with = "shards", allow_hyphen_values = true)]
     pub(crate) shard: Option<String>,
     /// How many shards there are; the index comes from the environment
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) shards: Option<String>,
     /// Play nothing: write the job files that play all shards and merge them
     #[arg(

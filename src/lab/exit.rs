@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     MeasurementInvalid,
     /// 3: a scenario, configuration or run folder is invalid, missing or unreadable.
     Invalid,
+    /// 2: wrong usage that the parser of the command line does not see.
+    Usage,
     /// 4: the environment: a port, a program, a folder that cannot be written, a child that died.
     Environment,
     /// 1: an error of lab's own.
@@ -28,11 +30,12 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// The number the shell sees. (2, wrong usage, is clap's.)
+    /// The number the shell sees. (Most wrong usage is found by clap, which ends with 2 as well.)
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Good => 0,
             Self::Internal => 1,
+            Self::Usage => 2,
             Self::Invalid => 3,
             Self::Environment => 4,
             Self::ExpectationFailed => 10,
@@ -87,6 +90,11 @@ impl Failure {
         Self::new(Exit::Invalid, line)
     }
 
+    /// The command line's fault, or that of the environment which stands in for it.
+    pub(crate) fn usage(line: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, line)
+    }
+
     /// All that is wrong with one or more texts.
     pub(crate) fn problems(problems: &[config::Problem]) -> Self {
         Self { exit: Exit::Invalid, lines: problems.iter().map(ToString::to_string).collect() }
@@ -103,6 +111,7 @@ mod tests {
             Exit::Interrupted(2),
             Exit::Internal,
             Exit::Environment,
+            Exit::Usage,
             Exit::Invalid,
             Exit::MeasurementInvalid,
             Exit::ExpectationFailed,

@@ -49,10 +49,13 @@ impl Parts {
         let mut problems = Vec::new();
         let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
         let mut first: Option<(String, Sweep, u32)> = None;
+        // The first of the problems that is of a file which cannot be read.
+        let mut unread: Option<usize> = None;
         for path in paths {
             let part = match Part::open(path, maker) {
                 Ok(part) => part,
                 Err(problem) => {
+                    unread.get_or_insert(problems.len());
                     problems.push(problem);
                     continue;
                 }
@@ -76,9 +79,14 @@ impl Parts {
             }
         }
         if let Some((_, _, of)) = first {
-            // What is given and cannot be read is told above, and may be what is missing.
             let missing: Vec<u32> = (0..of).filter(|index| !parts.contains_key(index)).collect();
-            if !missing.is_empty() {
+            if let ([index], Some(place)) = (&missing[..], unread) {
+                // What is given and cannot be read is told above, and is not missing as well.
+                problems[place].message.push_str(&format!(
+                    "; the other files are all but shard {index}/{of}, which `lab sweep FILE --shard \
+                     {index}/{of}` plays"
+                ));
+            } else if !missing.is_empty() {
                 problems.push(LoadError {
                     file: "the sweep".to_owned(),
                     line: None,

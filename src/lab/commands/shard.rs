@@ -102,7 +102,7 @@ pub(crate) fn shard(
     });
     match found {
         Some((array, step, value)) => of_array(array, step, &value, shards, &set),
-        None => Err(Failure::invalid(
+        None => Err(Failure::usage(
             "which shard? Write --shard I/N (I from 0 to N - 1), or run as a task of an array, \
              which sets SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX or one of the others that `lab \
              sweep --help` lists",
@@ -177,7 +177,7 @@ fn of_array(
 
 fn checked(name: &str, value: impl Display, index: u64, of: u64) -> Result<Shard, Failure> {
     if of == 0 {
-        return Err(wrong(name, value, "there is no run of 0 shards; the least is 1"));
+        return Err(wrong(name, value, "there is no run of 0 shards; write 1 or more"));
     }
     if of > u64::from(MAX_SHARDS) {
         return Err(wrong(name, value, format!("{of} shards are too many: at most {MAX_SHARDS}")));
@@ -191,11 +191,13 @@ fn checked(name: &str, value: impl Display, index: u64, of: u64) -> Result<Shard
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Failure> {
-    text.trim().parse().map_err(|_| wrong(name, text, "this is no whole number from 0 on"))
+    text.trim()
+        .parse()
+        .map_err(|_| wrong(name, text, "this is no whole number from 0 on; write one"))
 }
 
 fn wrong(name: &str, value: impl Display, message: impl Display) -> Failure {
-    Failure::invalid(format!("{name} {value}: {message}"))
+    Failure::usage(format!("{name} {value}: {message}"))
 }
 
 #[cfg(test)]
@@ -210,7 +212,10 @@ mod tests {
         };
         match shard(given, shards, &set) {
             Ok(shard) => shard.to_string(),
-            Err(failure) => failure.lines.join("\n"),
+            Err(failure) => {
+                assert_eq!(failure.exit.code(), 2, "wrong usage");
+                failure.lines.join("\n")
+            }
         }
     }
 
