@@ -5,18 +5,42 @@ use std::thread;
 /// Name and value of what describes this machine.
 pub(crate) fn describe() -> Vec<(String, String)> {
     let name = rustix::system::uname();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let Cores { usable, machine } = cores();
     let (cpu, memory) = processor_and_memory();
-    [
+    let mut host: Vec<(String, String)> = [
         ("os", name.sysname().to_string_lossy().into_owned()),
         ("kernel", name.release().to_string_lossy().into_owned()),
         ("architecture", name.machine().to_string_lossy().into_owned()),
         ("cpu", cpu),
-        ("cores", cores.to_string()),
+        ("cores", usable.to_string()),
         ("memory_bytes", memory.to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    .into();
+    if usable < machine {
+        host.push(("machine_cores".to_owned(), machine.to_string()));
+    }
+    host
+}
+
+/// How many cores there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cores {
+    /// For this process: `taskset` and control groups (containers, batch systems) may leave it
+    /// fewer.
+    pub(crate) usable: usize,
+    /// In the machine.
+    pub(crate) machine: usize,
+}
+
+/// Counts them.
+pub(crate) fn cores() -> Cores {
+    let usable = thread::available_parallelism().map_or(1, usize::from);
+    let machine = sysinfo::System::new().map_or(0, |mut system| {
+        system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+        system.cpus().len()
+    });
+    Cores { usable, machine: machine.max(usable) }
 }
 
 /// The processor's brand and the memory in bytes; empty and zero where the system will not tell.

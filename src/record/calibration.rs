@@ -214,8 +214,16 @@ impl Calibration {
             let there = self.host.get(key).map(String::as_str);
             if here != there {
                 let [there, here] = [there, here].map(|value| value.unwrap_or("nothing"));
+                let machine =
+                    host.iter().find(|(name, _)| key == "cores" && name == "machine_cores");
+                let of = machine.map_or(String::new(), |(_, cores)| {
+                    format!(
+                        " of the machine's {cores}: taskset or a control group keeps the others"
+                    )
+                });
                 return Err(format!(
-                    "it is another machine's: its host.{key} is \"{there}\", and here it is \"{here}\""
+                    "it is another machine's: its host.{key} is \"{there}\", and here it is \
+                     \"{here}\"{of}"
                 ));
             }
         }

@@ -12,6 +12,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::cli::DoctorArgs;
 use crate::exit::{Exit, Failure};
+use crate::host::{self, Cores};
 
 /// What a check found.
 enum Finding {
@@ -58,15 +59,26 @@ pub(crate) fn doctor(_: &DoctorArgs) -> Result<Exit, Failure> {
 }
 
 fn cores() -> Finding {
-    match thread::available_parallelism().map_or(1, usize::from) {
-        1 => Limited(
-            "1; generator, proxy and backends will take turns on it. Keep rates low: some tens a second"
-                .into(),
-        ),
-        n @ 2..=3 => Limited(format!(
-            "{n}; generator, proxy and backends share them. Compare strategies, do not quote limits"
+    judged(host::cores())
+}
+
+fn judged(Cores { usable, machine }: Cores) -> Finding {
+    let of = match usable < machine {
+        true => {
+            format!(" of the machine's {machine} (taskset or a control group keeps the others)")
+        }
+        false => String::new(),
+    };
+    match usable {
+        1 => Limited(format!(
+            "1{of}; generator, proxy and backends will take turns on it. Keep rates low: some tens \
+             a second"
         )),
-        n => Fine(n.to_string()),
+        2..=3 => Limited(format!(
+            "{usable}{of}; generator, proxy and backends share them. Compare strategies, do not \
+             quote limits"
+        )),
+        _ => Fine(format!("{usable}{of}")),
     }
 }
 
@@ -194,5 +206,28 @@ fn artillery() -> Finding {
             npm.display()
         )),
         (None, None) => Limited(InstallError::Missing { program: "npm" }.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_that_are_kept_from_us_are_told_of() {
+        for (usable, machine, wanted) in [
+            (1, 1, "1; generator"),
+            (1, 2, "1 of the machine's 2 (taskset or a control group keeps the others); generator"),
+            (
+                3,
+                64,
+                "3 of the machine's 64 (taskset or a control group keeps the others); generator",
+            ),
+            (4, 4, "4"),
+            (8, 64, "8 of the machine's 64 (taskset or a control group keeps the others)"),
+        ] {
+            let (Fine(text) | Limited(text) | Broken(text)) = judged(Cores { usable, machine });
+            assert!(text.starts_with(wanted), "{usable} of {machine}: {text}");
+        }
     }
 }

@@ -106,6 +106,11 @@ fn what_is_missing_damaged_or_anothers_is_named_with_the_remedy() {
         assert!(error.contains(&format!("host.{key} is ")), "{error}");
         assert!(error.contains("here it is \"else\""), "{error}");
     }
+    let mut fewer = host();
+    fewer.push(("machine_cores".to_owned(), "8".to_owned()));
+    fewer[4].1 = "1".to_owned();
+    let error = Calibration::load(&path, LAB, &fewer).expect_err("fewer cores").to_string();
+    assert!(error.contains("here it is \"1\" of the machine's 8: taskset or a control"), "{error}");
     fs::remove_file(&path).expect("removed");
     let error = Calibration::load(&path, LAB, &host()).expect_err("nothing").to_string();
     assert!(error.contains("calibration.json: there is no calibration here; measure"), "{error}");
