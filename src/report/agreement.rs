@@ -13,7 +13,7 @@ const WORDS: Words = Words {
     title: "Latency by percentile, under two load generators",
     subtitle: "; Artillery: 1 ms clock",
     runs: ["built-in", "Artillery"],
-    reading: "Solid is what the built-in generator measured, dashed what Artillery did, under the same load. The dashed line lies above the solid one by what Artillery takes to prepare a request, some milliseconds on a slow core: its own work, which the table names, and none of the system under test. Where they part further, one of the two measured itself or its machine.",
+    reading: "Solid is what the built-in generator measured, dashed what Artillery did, under the same load. The dashed line lies above the solid one by what Artillery takes to prepare a request, some milliseconds on a slow core: its own work, which the table names, and none of the system under test. Where they part further, one of the two measured itself or its machine. A line ends where fewer than ten requests are slower: what is beyond is chance, and stands in spectrum.csv of both runs.",
 };
 
 /// Draws both spectra, the charts over time beside each other, and `report.html`.

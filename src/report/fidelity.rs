@@ -13,7 +13,7 @@ const WORDS: Words = Words {
     title: "Latency by percentile, measured and simulated",
     subtitle: "",
     runs: ["live", "simulated"],
-    reading: "Solid is what was measured, dashed what was simulated. Go up from a percentile: where the two lines lie on each other the simulation tells what really happened; the distance between them there is its error at this percentile. The last points are single requests and may differ.",
+    reading: "Solid is what was measured, dashed what was simulated. Go up from a percentile: where the two lines lie on each other the simulation tells what really happened; the distance between them there is its error at this percentile. A line ends where fewer than ten requests are slower: what is beyond is chance, and stands in spectrum.csv of both runs.",
 };
 
 /// Draws both spectra, the charts over time beside each other, and `report.html`.

@@ -16,6 +16,11 @@ pub(crate) const NAME: &str = "both_spectra";
 /// More panels than this nobody compares by eye; the table has them all.
 const MAX_PANELS: usize = 12;
 
+/// So many requests are slower than what is drawn. Of ten the number alone varies by a third
+/// (1 ÷ √10) from run to run: a line through fewer shows chance as if it were a course, and two of
+/// them part where nothing differs.
+const LEAST_BEYOND: f64 = 10.0;
+
 const FIRST: Look = Look::new(theme::BLUE, theme::MARKERS[0]);
 const SECOND: Look = Look::new(theme::VERMILLION, theme::MARKERS[1]);
 
@@ -50,8 +55,8 @@ pub(crate) fn draw(variants: &[Both<'_>], words: &Words, runs: [&Run; 2]) -> Opt
         .iter()
         .take(MAX_PANELS)
         .map(|both| Pair {
-            first: line(runs[0], both.name),
-            second: line(runs[1], both.name),
+            first: sure(line(runs[0], both.name)),
+            second: sure(line(runs[1], both.name)),
             both,
         })
         .collect();
@@ -103,6 +108,15 @@ pub(crate) fn draw(variants: &[Both<'_>], words: &Words, runs: [&Run; 2]) -> Opt
     })
 }
 
+/// A spectrum without the tail that too few requests are beyond; to the median, where there are
+/// hardly any.
+fn sure(mut points: Points) -> Points {
+    // The slowest of n stands at n + 1.
+    let all = points.last().map_or(0.0, |point| point.0 - 1.0);
+    points.retain(|point| point.0 <= (all / LEAST_BEYOND).max(2.0));
+    points
+}
+
 fn alt(pairs: &[Pair<'_>], runs: [&str; 2]) -> String {
     let one = |pair: &Pair<'_>| {
         let Both { name, p50, p99, .. } = pair.both;
@@ -114,4 +128,19 @@ fn alt(pairs: &[Pair<'_>], runs: [&str; 2]) -> String {
     let each: Vec<String> = pairs.iter().map(one).collect();
     let [a, b] = runs;
     format!("Latency against percentile of requests, {a} and {b}. {}.", each.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_where_fewer_than_ten_are_slower() {
+        for (all, last) in [(100_000.0, 8_192.0), (1_000.0, 64.0), (40.0, 4.0), (3.0, 2.0)] {
+            let halves = (0..40).map(|i| f64::from(i).exp2()).take_while(|x| *x <= all);
+            let points = halves.chain([all + 1.0]).map(|x| (x, Some(1.0))).collect();
+            assert_eq!(sure(points).last(), Some(&(last, Some(1.0))), "{all}");
+        }
+        assert!(sure(Points::new()).is_empty());
+    }
 }
