@@ -1,5 +1,7 @@
 //! The page of two load generators: what each measured. It must not judge.
 
+use std::fmt::Display;
+
 use maud::{Markup, html};
 use record::Agreement;
 use record::agreement::{Measured, VariantAgreement};
@@ -77,7 +79,7 @@ fn figures(agreement: &Agreement) -> Markup {
                 table {
                     caption {
                         "Under the built-in generator → under Artillery (1 ms clock), and the "
-                        "difference. Service: from the first byte sent, what the system under test "
+                        "difference; one figure where both have the same. Service: from the first byte sent, what the system under test "
                         "took; the verdict goes by it. The generator's own: the median of what it "
                         "took before that byte. Latency, p90 and p99: from the intended time, with "
                         "both."
@@ -90,23 +92,28 @@ fn figures(agreement: &Agreement) -> Markup {
     }
 }
 
+/// What is the same under both stands there once: the table is wide enough.
+fn both<T: Display + PartialEq>(a: &T, b: &T) -> String {
+    if a == b { a.to_string() } else { format!("{a} → {b}") }
+}
+
 fn row(of: &VariantAgreement) -> Markup {
     let class = if of.agrees { "yes" } else { "no" };
     let failed = |of: &Measured| of.failed_ratio.map_or_else(|| "–".to_owned(), percent);
     let (a, b) = (&of.builtin, &of.artillery);
     let apart = |a, b, by: Option<f64>| {
-        let by = by.map_or_else(String::new, |ms| {
-            format!(" ({}{})", if ms > 0.0 { "+" } else { "" }, short(ms))
-        });
-        format!("{} → {}{by}", optional(a), optional(b))
+        html! {
+            (optional(a)) " → " (optional(b))
+            @if let Some(ms) = by { span.by { (if ms > 0.0 { "+" } else { "" }) (short(ms)) } }
+        }
     };
     html! {
         tr {
             th scope="row" { (of.name) }
             td.text { span.(class) { (class) } }
-            td { (a.intended) " → " (b.intended) }
-            td { (a.ok) " → " (b.ok) }
-            td { (failed(a)) " → " (failed(b)) }
+            td { (both(&a.intended, &b.intended)) }
+            td { (both(&a.ok, &b.ok)) }
+            td { (both(&failed(a), &failed(b))) }
             td { (apart(a.service_p50_ms, b.service_p50_ms, of.service_p50_difference_ms)) }
             td { (apart(a.dispatch_p50_ms, b.dispatch_p50_ms, of.dispatch_p50_difference_ms)) }
             td { (apart(a.p50_ms, b.p50_ms, of.p50_difference_ms)) }

@@ -107,12 +107,13 @@ fn row(of: &VariantComparison) -> Markup {
     }
 }
 
-fn apart(figure: Figure) -> String {
-    let difference = figure.difference.map_or_else(String::new, |difference| {
-        let sign = if difference > 0.0 { "+" } else { "" };
-        format!(" ({sign}{} %)", short(difference * 100.0))
-    });
-    format!("{} → {}{difference}", optional(figure.live), optional(figure.sim))
+fn apart(figure: Figure) -> Markup {
+    html! {
+        (optional(figure.live)) " → " (optional(figure.sim))
+        @if let Some(difference) = figure.difference {
+            span.by { (if difference > 0.0 { "+" } else { "" }) (short(difference * 100.0)) " %" }
+        }
+    }
 }
 
 fn ranking(comparison: &Comparison) -> Markup {
