@@ -129,7 +129,7 @@ fn verdict(summary: &Summary) -> String {
     }
     let _ = writeln!(text, "Measurement: {style}{}{style:#}", summary.verdict);
     for reason in &summary.reasons {
-        let _ = writeln!(text, "  {reason}");
+        let _ = writeln!(text, "  {}", brief(reason));
     }
     for note in &summary.notes {
         let _ = writeln!(text, "{YELLOW}Note{YELLOW:#}: {note}");
@@ -140,4 +140,9 @@ fn verdict(summary: &Summary) -> String {
         let _ = writeln!(text, "{RED}{failed} of {all} expectations failed{RED:#}");
     }
     text
+}
+/// A reason in one line: what a process printed last stands once, in the error on stderr, and is kept in
+/// summary.json.
+fn brief(reason: &str) -> &str {
+    if reason.contains('\n') { reason.split(';').next().unwrap_or(reason) } else { reason }
 }

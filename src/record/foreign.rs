@@ -33,6 +33,8 @@ pub struct Foreign {
     pub planned_length: Duration,
     /// How long it was, to the last request that was made.
     pub length: Duration,
+    /// Phases that have a rate and are too short for one whole request.
+    pub empty: Vec<String>,
     /// Where its own counters are not those of our record, in words.
     pub disagreements: Vec<String>,
 }
@@ -73,6 +75,12 @@ impl Foreign {
     pub(crate) fn doubts(&self, peak_rate: f64, latency_p50_ns: Option<u64>) -> Vec<String> {
         let Self { name, clock, threads, .. } = self;
         let mut doubts = Vec::new();
+        for phase in &self.empty {
+            doubts.push(format!(
+                "{name} makes whole requests, and the phase {phase} is too short for one at its rate: it \
+                 sent nothing there; lengthen it, raise its rate, or use the built-in generator"
+            ));
+        }
         let each = peak_rate / f64::from((*threads).max(1));
         if each > EASY_RATE {
             doubts.push(format!(
@@ -109,6 +117,7 @@ mod tests {
             late: 0,
             planned_length: Duration::from_secs(20),
             length: Duration::from_secs(20),
+            empty: Vec::new(),
             disagreements: Vec::new(),
         }
     }
@@ -153,5 +162,7 @@ mod tests {
                 assert!(doubt.contains(reason), "{doubt}");
             }
         }
+        let doubts = Foreign { empty: vec!["short".into()], ..foreign() }.doubts(100.0, None);
+        assert!(doubts.len() == 1 && doubts[0].contains("the phase short"), "{doubts:?}");
     }
 }

@@ -106,6 +106,13 @@ pub(crate) fn judge(harness: &Harness, evidence: &Evidence<'_>) -> (Verdict, Vec
         invalid.extend(too_few_sent(harness, evidence));
         invalid.extend(dispatched_late(harness, evidence));
     }
+    if evidence.intended == 0 {
+        suspect.push(
+            "not one request was due after the warm-up, so nothing was measured: raise the rate, or \
+             lengthen the phases"
+                .to_owned(),
+        );
+    }
     suspect.extend(doubts(harness));
     let verdict = match (invalid.is_empty(), suspect.is_empty()) {
         (false, _) => Verdict::Invalid,
@@ -354,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_sent_is_nobodys_fault_here() {
+    fn nothing_to_send_is_nobodys_fault_and_is_said() {
         let evidence = Evidence {
             intended: 0,
             never_or_late: 0,
@@ -364,6 +371,8 @@ mod tests {
             failed_p99_ns: None,
             peak_rate: 0.0,
         };
-        assert_eq!(judge(&Harness::default(), &evidence).0, Verdict::Valid);
+        let (verdict, reasons) = judge(&Harness::default(), &evidence);
+        assert_eq!(verdict, Verdict::Suspect);
+        assert!(reasons[0].contains("nothing was measured"), "{reasons:?}");
     }
 }

@@ -91,6 +91,9 @@ fn an_artillery_that_is_killed_ends_the_run_and_nothing_is_left() {
     assert_eq!(done.code, Some(4), "{done:?}");
     assert!(done.stderr.contains("Artillery ended before its report (exit code 137)"), "{done:?}");
     assert!(done.stderr.contains("artillery.out"), "where to look: {}", done.stderr);
+    assert_eq!(done.stderr.matches("Artillery ended").count(), 1, "said once: {}", done.stderr);
+    let last = "its last lines";
+    assert!(!done.stdout.contains(last), "and not once more: {}", done.stdout);
     gone(&started);
     let run = load(&bench.path("out"));
     assert_eq!(run.summary.verdict, "interrupted", "what was measured is kept");

@@ -63,6 +63,8 @@ pub(crate) struct Planned {
     pub(crate) first: usize,
     /// And to the last one.
     pub(crate) last: usize,
+    /// Of the measured phases those that have a rate and not one whole request.
+    pub(crate) empty: Vec<String>,
 }
 
 impl Planned {
@@ -102,7 +104,11 @@ pub(crate) fn script(load: &LoadSpec, targets: &[SocketAddr], seed: u64, cores: 
         counts.push(paced.requests(workers));
     }
     let of_warmup = if warmup.is_some() { counts.remove(0) } else { 0 };
+    let empty = shape.phases.iter().zip(&counts).filter(|(phase, count)| {
+        **count == 0 && (phase.rate > 0.0 || phase.to.is_some_and(|to| to > 0.0))
+    });
     let plan = Planned {
+        empty: empty.map(|(phase, _)| phase.name.clone()).collect(),
         workers,
         warmup: of_warmup,
         measured: counts.iter().sum(),
@@ -293,9 +299,24 @@ mod tests {
         let script = script(&load, &[target(8080), target(8081)], 7, 2);
         let golden = include_str!("script_golden.json");
         assert_eq!(script.json.trim(), golden.trim(), "{}", script.json);
-        let plan = Planned { workers: 1, warmup: 50, measured: 205, first: 2, last: 4 };
+        let plan =
+            Planned { workers: 1, warmup: 50, measured: 205, first: 2, last: 4, empty: vec![] };
         assert_eq!(script.plan, plan);
         assert_eq!(script.requests.len(), 255 * 12);
+    }
+
+    #[test]
+    fn a_phase_without_a_whole_request_is_named_and_a_pause_is_not() {
+        let mut load = trial("lab").variant.load;
+        let somewhere = [SocketAddr::from(([127, 0, 0, 1], 80))];
+        for (seconds, rate, is_empty) in
+            [(2.0, 0.2, true), (2.0, 0.0, false), (0.5, 0.5, true), (2.0, 0.5, false)]
+        {
+            load.shape.phases = vec![phase(seconds, rate, None)];
+            let plan = script(&load, &somewhere, 1, 2).plan;
+            assert_eq!(plan.empty.len(), usize::from(is_empty), "{seconds} s of {rate}: {plan:?}");
+            assert_eq!(plan.measured == 0, is_empty || rate == 0.0, "{plan:?}");
+        }
     }
 
     #[test]

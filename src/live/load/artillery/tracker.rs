@@ -213,6 +213,7 @@ impl<'a> Tracker<'a> {
                 name: "Artillery".into(),
                 clock: CLOCK,
                 threads: plan.workers,
+                empty: plan.empty.clone(),
                 planned: plan.requests(),
                 made: self.made,
                 planned_length,

@@ -10,7 +10,7 @@ const ZERO_NS: u64 = 7_000_000_000_000;
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 fn planned() -> Planned {
-    Planned { workers: 1, warmup: 1, measured: 3, first: 2, last: 3 }
+    Planned { workers: 1, warmup: 1, measured: 3, first: 2, last: 3, empty: Vec::new() }
 }
 
 /// Plays notes, one a line, whose times are milliseconds from the beginning of the warm-up of 2 s;
