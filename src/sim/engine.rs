@@ -11,7 +11,7 @@ use std::time::Duration;
 use base::{FailureKind, Key, Outcome, Rng, Sent, Slab, Stop, Time};
 use policy::{Load, Output, Probe};
 use record::{Overhead, Recorder};
-use scenario::{SubjectKind, Trial};
+use scenario::Trial;
 use workload::{Arrival, FaultPlan};
 
 use crate::agenda::{Agenda, Lane, MAX_EVENTS, Wake};
@@ -199,10 +199,7 @@ enum Event {
     Reset(Key),
     Answer(Key, u16),
     ProbeEnd(Key),
-    Idle {
-        balancer: u32,
-        backend: u32,
-    },
+    Idle(u32, u32),
 }
 
 impl From<Wake> for Event {
@@ -228,7 +225,6 @@ struct Engine<'a> {
     client: Client,
     subject: Subject,
     servers: Vec<Server>,
-    /// Where backends tell that they are idle.
     idle_reports: Option<IdleReports>,
     kept: Kept,
     legs: Slab<Leg>,
@@ -266,9 +262,7 @@ impl<'a> Engine<'a> {
             client: Client::new(&variant.load, &variant.proxy.settings, &rng),
             subject: Subject::new(&variant.proxy, &variant.backends, &rng),
             servers: Server::all(variant.backends.iter().map(|backend| &backend.model)),
-            idle_reports: (variant.proxy.kind == SubjectKind::Lab
-                && variant.proxy.view.idle_reports)
-                .then(|| IdleReports::new(variant.proxy.balancers, variant.backends.len(), &rng)),
+            idle_reports: IdleReports::of(&variant.proxy, variant.backends.len(), &rng),
             kept: Kept::new(variant.backends.len(), variant.proxy.balancers as usize),
             legs: Slab::new(),
             coming: None,
@@ -400,7 +394,7 @@ impl<'a> Engine<'a> {
             Event::ProbeKnock(check) => self.probe_knock(check),
             Event::ProbeRequest(check) => self.probe_request(check),
             Event::ProbeEnd(check) => self.probe_end(check),
-            Event::Idle { balancer, backend } => self.subject.idle(self.now, balancer, backend),
+            Event::Idle(backend, balancer) => self.subject.idle(self.now, balancer, backend),
         }
     }
 

@@ -5,6 +5,7 @@
 //! it has told has sent it a request. Others may send it some meanwhile, by chance.
 
 use base::Rng;
+use scenario::{ProxySpec, SubjectKind};
 
 pub(crate) struct IdleReports {
     balancers: u32,
@@ -15,8 +16,14 @@ pub(crate) struct IdleReports {
 }
 
 impl IdleReports {
+    /// Where backends tell of it, and there is somebody to tell.
+    pub(crate) fn of(proxy: &ProxySpec, backends: usize, rng: &Rng) -> Option<Self> {
+        let tell = proxy.kind == SubjectKind::Lab && proxy.view.idle_reports;
+        tell.then(|| Self::new(proxy.balancers, backends, rng))
+    }
+
     /// Nobody has told anybody yet.
-    pub(crate) fn new(balancers: u32, backends: usize, rng: &Rng) -> Self {
+    fn new(balancers: u32, backends: usize, rng: &Rng) -> Self {
         Self { balancers, draws: rng.fork("idle reports"), told: vec![None; backends] }
     }
 

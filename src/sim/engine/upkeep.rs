@@ -100,7 +100,7 @@ impl Engine<'_> {
         } else if server.behaviour.in_flight() == 0
             && let Some(balancer) = reports.idle(backend)
         {
-            self.travel(Event::Idle { balancer, backend });
+            self.travel(Event::Idle(backend, balancer));
         }
     }
 
