@@ -271,7 +271,11 @@ fn read_load(r: &Reader<'_>, engine: Option<Engine>) -> Option<LoadSpec> {
     let pattern = if arrivals? == "constant" { Pattern::Constant } else { Pattern::Poisson };
     let shape = LoadShape { warmup: warmup?, phases: phases?, pattern };
     if shape.length() > LONGEST {
-        r.problem("phases", format!("the load lasts more than {}", format_duration(LONGEST)));
+        let longest = format_duration(LONGEST);
+        r.problem(
+            "phases",
+            format!("the load lasts more than {longest}: shorten warm-up or phases"),
+        );
         return None;
     }
     let connections = connections?;
