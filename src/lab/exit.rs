@@ -126,7 +126,7 @@ mod tests {
             }
         }
         let codes: Vec<u8> = worst_first.iter().map(|exit| exit.code()).collect();
-        assert_eq!(codes, [130, 1, 4, 3, 13, 10, 12, 11, 0]);
+        assert_eq!(codes, [130, 1, 4, 2, 3, 13, 10, 12, 11, 0]);
         assert_eq!(Exit::Interrupted(1).code(), 129);
         assert_eq!(Exit::Interrupted(15).code(), 143);
     }
