@@ -4,6 +4,7 @@
 mod distance;
 mod grade;
 mod ranking;
+mod round_faults;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ use crate::units::significant;
 
 pub use grade::Grade;
 pub use ranking::{Order, Pair, Ranking};
+pub use round_faults::{Count, FaultWindow};
 
 /// The version of comparison.json's shape.
 const SCHEMA: u32 = 1;
@@ -86,6 +88,9 @@ pub struct VariantComparison {
     pub wasserstein: Option<f64>,
     /// Kolmogorov and Smirnov.
     pub ks: Option<f64>,
+    /// The windows round faults, each with a grade of its own that counts for the verdict as well.
+    #[serde(default)]
+    pub faults: Vec<FaultWindow>,
 }
 
 /// Compares a live run and a simulated one.
@@ -103,8 +108,10 @@ pub fn compare(live: &Run, sim: &Run) -> Result<Comparison, LoadError> {
             Some((of_live, *of_sim))
         })
         .collect();
-    let variants = both.iter().map(|((live, live_values), (sim, sim_values))| {
-        of_variant(live, sim, distance::between(live_values, sim_values))
+    let mut windows = round_faults::compare(live, sim)?;
+    let variants = both.iter().map(|((live, live_values), (sim, sim_values))| VariantComparison {
+        faults: windows.remove(&live.name).unwrap_or_default(),
+        ..of_variant(live, sim, distance::between(live_values, sim_values))
     });
     let variants: Vec<_> = variants.collect();
     let pairs: Vec<_> = both.iter().map(|((live, _), (sim, _))| (*live, *sim)).collect();
@@ -163,6 +170,7 @@ fn of_variant(
         share_backend: share.map(|(_, name)| name),
         wasserstein,
         ks,
+        faults: Vec::new(),
     };
     (compared.grade, compared.decided_by) = judge(&compared);
     compared
@@ -249,7 +257,11 @@ fn verdict(
     if !barred.is_empty() {
         return ("none", barred);
     }
-    let mut worst = variants.iter().map(|of| of.grade).max().unwrap_or(Grade::Excellent);
+    let windows =
+        || variants.iter().flat_map(|of| of.faults.iter().map(move |window| (of, window)));
+    let grades = variants.iter().map(|of| of.grade);
+    let grades = grades.chain(windows().map(|(_, window)| window.grade));
+    let mut worst = grades.max().unwrap_or(Grade::Excellent);
     let mut reasons: Vec<String> = ranking
         .pairs
         .iter()
@@ -265,6 +277,12 @@ fn verdict(
     let deciding = variants.iter().filter(|of| of.grade == worst);
     reasons.extend(deciding.flat_map(|of| {
         of.decided_by.iter().map(|why| format!("{} is {}: {why}", of.name, of.grade.word()))
+    }));
+    let deciding = windows().filter(|(_, window)| window.grade == worst);
+    reasons.extend(deciding.flat_map(|(of, window)| {
+        let FaultWindow { fault, from_s, to_s, grade, decided_by, .. } = window;
+        let place = format!("{}, {fault} ({from_s} to {to_s} s)", of.name);
+        decided_by.iter().map(move |why| format!("{place} is {}: {why}", grade.word()))
     }));
     if worst == Grade::Excellent {
         reasons.push("every figure of every variant is within the bounds of excellent".to_owned());

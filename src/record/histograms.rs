@@ -1,5 +1,5 @@
-//! latency.hlog read again: the latencies of each variant, all rounds and windows merged. It must
-//! not know what they are for.
+//! latency.hlog read again: the latencies of each variant, all rounds merged, and the windows as they
+//! are asked for. It must not know what they are for.
 //!
 //! The file may have been edited or be somebody else's, so lines, what they unpack to, and the
 //! precision of a histogram have limits.
@@ -43,6 +43,20 @@ pub type Buckets = Vec<(u64, u64)>;
 /// # Errors
 /// The file, the line, and what is wrong there.
 pub fn read(folder: &Path, summary: &Summary) -> Result<Vec<Buckets>, LoadError> {
+    let all = sorted(folder, summary, &|_, _| 0)?.into_iter();
+    Ok(all.map(|slots| slots.into_iter().next().unwrap_or_default()).collect())
+}
+
+/// The buckets of each variant by slots: `slot` gets the variant's name and the second in which an
+/// interval begins. Behind the last slot that got any there are none.
+///
+/// # Errors
+/// As above.
+pub fn sorted(
+    folder: &Path,
+    summary: &Summary,
+    slot: &dyn Fn(&str, f64) -> usize,
+) -> Result<Vec<Vec<Buckets>>, LoadError> {
     let path = folder.join(HLOG);
     let fault = |line: Option<u64>, message: String| LoadError {
         file: path.display().to_string(),
@@ -52,7 +66,7 @@ pub fn read(folder: &Path, summary: &Summary) -> Result<Vec<Buckets>, LoadError>
     let variants = by_tag(summary).map_err(|message| fault(None, message))?;
     let unreadable = |error: io::Error| fault(None, format!("it cannot be read: {error}"));
     let mut file = BufReader::new(File::open(&path).map_err(unreadable)?);
-    let mut merged: Vec<Option<Histogram<u64>>> = vec![None; summary.variants.len()];
+    let mut merged: Vec<Vec<Option<Histogram<u64>>>> = vec![Vec::new(); summary.variants.len()];
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
@@ -66,19 +80,31 @@ pub fn read(folder: &Path, summary: &Summary) -> Result<Vec<Buckets>, LoadError>
             _ => {}
         }
         let interval = interval(&text).map_err(|message| fault(Some(line), message))?;
-        let Some((of, histogram)) = interval else { continue };
+        let Some(Interval { tag: of, start_s, histogram }) = interval else { continue };
         let Some(&variant) = variants.get(&of) else {
             let message = format!("no variant and round of summary.json has the tag \"{of}\"");
             return Err(fault(Some(line), message));
         };
-        match &mut merged[variant] {
+        let slot = slot(&summary.variants[variant].name, start_s);
+        let slots = &mut merged[variant];
+        slots.resize(slots.len().max(slot + 1), None);
+        match &mut slots[slot] {
             Some(all) => all.add(&histogram).map_err(|error| {
                 fault(Some(line), format!("it cannot be merged with those before: {error}"))
             })?,
             none => *none = Some(histogram),
         }
     }
-    Ok(merged.iter().map(|histogram| histogram.as_ref().map_or_else(Vec::new, buckets)).collect())
+    let of_slot = |histogram: &Option<_>| histogram.as_ref().map_or_else(Vec::new, buckets);
+    Ok(merged.iter().map(|slots| slots.iter().map(of_slot).collect()).collect())
+}
+
+/// A line of the file.
+struct Interval {
+    tag: String,
+    /// When it begins.
+    start_s: f64,
+    histogram: Histogram<u64>,
 }
 
 fn buckets(histogram: &Histogram<u64>) -> Buckets {
@@ -102,8 +128,8 @@ fn by_tag(summary: &Summary) -> Result<BTreeMap<String, usize>, String> {
     Ok(variants)
 }
 
-/// The tag and the histogram of a line; none for comments and heads.
-fn interval(line: &[u8]) -> Result<Option<(String, Histogram<u64>)>, String> {
+/// What a line holds; nothing for comments and heads.
+fn interval(line: &[u8]) -> Result<Option<Interval>, String> {
     let entry = match IntervalLogIterator::new(line).next() {
         None => return Ok(None),
         Some(entry) => entry.map_err(|_| "this is no line of an interval log".to_owned())?,
@@ -113,7 +139,8 @@ fn interval(line: &[u8]) -> Result<Option<(String, Histogram<u64>)>, String> {
     let packed = STANDARD
         .decode(interval.encoded_histogram())
         .map_err(|error| format!("its histogram is no base64: {error}"))?;
-    Ok(Some((tag, histogram(&packed)?)))
+    let start_s = interval.start_timestamp().as_secs_f64();
+    Ok(Some(Interval { tag, start_s, histogram: histogram(&packed)? }))
 }
 
 fn histogram(packed: &[u8]) -> Result<Histogram<u64>, String> {

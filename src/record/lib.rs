@@ -10,6 +10,7 @@ pub mod calibration;
 mod distribution;
 pub mod event;
 pub mod expect;
+pub mod faults;
 pub mod fidelity;
 pub mod figures;
 pub mod folder;

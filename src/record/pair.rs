@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::agreement::{Agreement, VariantAgreement};
-use crate::fidelity::{Comparison, VariantComparison};
+use crate::fidelity::{Comparison, FaultWindow, VariantComparison};
 use crate::folder::{About, remove_charts, remove_file, remove_old_run};
 use crate::manifest::{self, Manifest};
 use crate::run::{LoadError, Run};
@@ -124,7 +124,12 @@ impl PairFolder {
     /// # Errors
     /// A file that cannot be written, by its path.
     pub fn keep(&self, comparison: &Comparison) -> io::Result<()> {
-        self.write(comparison, comparison.variants.iter().map(CsvRow::of))
+        let rows = comparison.variants.iter().flat_map(|variant| {
+            let windows =
+                variant.faults.iter().map(|window| CsvRow::of_window(&variant.name, window));
+            std::iter::once(CsvRow::of(variant)).chain(windows)
+        });
+        self.write(comparison, rows)
     }
 
     /// Likewise, of two generators.
@@ -184,8 +189,8 @@ impl PairFolder {
     }
 }
 
-/// A row of comparison.csv.
-#[derive(Serialize)]
+/// A row of comparison.csv: a variant, or a window round a fault.
+#[derive(Default, Serialize)]
 struct CsvRow<'a> {
     variant: &'a str,
     grade: &'a str,
@@ -206,6 +211,17 @@ struct CsvRow<'a> {
     share_difference: Option<f64>,
     wasserstein_over_mean: Option<f64>,
     ks: Option<f64>,
+    // Of windows alone:
+    fault: Option<&'a str>,
+    from_s: Option<f64>,
+    to_s: Option<f64>,
+    slow_ms: Option<f64>,
+    live_slow: Option<u64>,
+    sim_slow: Option<u64>,
+    live_failed: Option<u64>,
+    sim_failed: Option<u64>,
+    live_retries: Option<u64>,
+    sim_retries: Option<u64>,
 }
 
 impl<'a> CsvRow<'a> {
@@ -231,6 +247,32 @@ impl<'a> CsvRow<'a> {
             share_difference: variant.share_difference,
             wasserstein_over_mean: variant.wasserstein,
             ks: variant.ks,
+            ..Self::default()
+        }
+    }
+
+    fn of_window(variant: &'a str, window: &'a FaultWindow) -> Self {
+        let FaultWindow { p50_ms, p99_ms, slow, failed, retries, .. } = window;
+        Self {
+            variant,
+            grade: window.grade.word(),
+            live_p50_ms: p50_ms.live,
+            sim_p50_ms: p50_ms.sim,
+            p50_difference: p50_ms.difference,
+            live_p99_ms: p99_ms.live,
+            sim_p99_ms: p99_ms.sim,
+            p99_difference: p99_ms.difference,
+            fault: Some(&window.fault),
+            from_s: Some(window.from_s),
+            to_s: Some(window.to_s),
+            slow_ms: window.slow_ms,
+            live_slow: slow.live,
+            sim_slow: slow.sim,
+            live_failed: failed.live,
+            sim_failed: failed.sim,
+            live_retries: retries.live,
+            sim_retries: retries.sim,
+            ..Self::default()
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use record::fidelity::{self, Figure, VariantComparison};
+use record::fidelity::{self, Count, FaultWindow, Figure, VariantComparison};
 use record::{About, Comparison, PairFolder};
 
 use crate::cli::Shown;
@@ -42,8 +42,29 @@ fn words(comparison: &Comparison) -> String {
         ("Simulation", &comparison.verdict, style),
         &comparison.reasons,
     );
+    let windows =
+        || comparison.variants.iter().flat_map(|of| of.faults.iter().map(move |at| (of, at)));
+    if windows().next().is_some() {
+        let header = ["round faults", "p50 ms", "p99 ms", "slow", "failed", "retries", ""];
+        let table = compared::table(&header, windows().map(|(of, window)| window_row(of, window)));
+        let _ = writeln!(text, "{table}");
+    }
     let _ = writeln!(text, "In the simulation {}.", comparison.overhead);
     text
+}
+
+fn window_row(of: &VariantComparison, window: &FaultWindow) -> Vec<String> {
+    let FaultWindow { fault, from_s, to_s, p50_ms, p99_ms, slow, failed, retries, .. } = window;
+    let mut cells = vec![format!("{}, {fault}, {from_s} to {to_s} s", of.name)];
+    cells.extend([*p50_ms, *p99_ms].map(apart));
+    cells.extend([*slow, *failed, *retries].map(counts));
+    cells.push(window.grade.word().to_owned());
+    cells
+}
+
+fn counts(Count { live, sim }: Count) -> String {
+    let word = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
+    format!("{} → {}", word(live), word(sim))
 }
 
 fn row(variant: &VariantComparison) -> Vec<String> {

@@ -62,6 +62,16 @@ pub(crate) fn words(
     (of, verdict, style): (&str, &str, Style),
     reasons: &[String],
 ) -> String {
+    let table = table(header, rows);
+    let mut text = format!("{title}\n{table}\n{of}: {style}{verdict}{style:#}\n");
+    for reason in reasons {
+        let _ = writeln!(text, "  {reason}");
+    }
+    text
+}
+
+/// Numbers on the right, names on the left.
+pub(crate) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
     let rule = LineStyle::none().fill('─').junction('─');
     table.load_style(NOTHING.header_separator(rule).bottom_border(rule));
@@ -72,9 +82,5 @@ pub(crate) fn words(
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let mut text = format!("{title}\n{table}\n{of}: {style}{verdict}{style:#}\n");
-    for reason in reasons {
-        let _ = writeln!(text, "  {reason}");
-    }
-    text
+    table
 }

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use base::{Outcome, Time};
 use record::fidelity::{Comparison, Grade, compare};
-use record::{Exchange, LoadError, Recorder, Run, RunWriter};
-use support::{about, plan, temporary, write};
+use record::{
+    EventRow, Exchange, LoadError, PairFolder, Pairing, PhaseSpan, Plan, Recorder, Run, RunWriter,
+    Sample,
+};
+use support::{SECOND, about, plan, span, temporary, write};
 
 fn compared(folder: &Path) -> Result<Comparison, LoadError> {
     compare(&Run::load(&folder.join("live"))?, &Run::load(&folder.join("sim"))?)
@@ -129,5 +132,83 @@ fn what_does_not_belong_together_is_not_compared() {
         harm(folder.path());
         let error = compared(folder.path()).expect_err(what).to_string();
         assert!(error.contains(message), "{what}: {error}");
+    }
+}
+
+/// 2,000 requests in 20 s, of 20 ms; one of four in the two seconds of a hang at 10 s takes a second where
+/// `hangs`, and is then a retry.
+fn play_hang(folder: &Path, engine: &str, hangs: u64) {
+    let mut recorder = Recorder::new(Plan {
+        phases: vec![PhaseSpan { name: "steady".into(), span: span(0, 20), rate: (100.0, 100.0) }],
+        spans: vec![],
+        ..plan("v", 1)
+    });
+    let mut caught = 0;
+    for request in 0..2_200_u64 {
+        let intended = Time::ZERO + Duration::from_millis(request * 10);
+        let hangs = (1_200..1_400).contains(&request) && request % 4 == 0 && caught < hangs;
+        caught += u64::from(hangs);
+        let took = Duration::from_millis(if hangs { 1_020 } else { 20 });
+        recorder.begin(intended);
+        recorder.end(&Exchange {
+            request,
+            intended,
+            sent: Some(intended),
+            ended: intended + took,
+            outcome: Outcome::Ok,
+            status: Some(200),
+            backend: Some(0),
+        });
+    }
+    for at in 0..=20_u64 {
+        let retries = if at > 11 { caught } else { 0 };
+        let backends = vec![support::ready(), support::ready()];
+        let at = Time::ZERO + support::WARMUP + SECOND * at as u32;
+        recorder.sample(Sample { at, retries: Some(retries), backends });
+    }
+    for (at, kind) in [(10, "hang"), (12, "hang_end")] {
+        recorder.event(EventRow {
+            at: Time::ZERO + support::WARMUP + SECOND * at,
+            source: "scenario".into(),
+            subject: "a-2".into(),
+            kind: kind.into(),
+            detail: String::new(),
+        });
+    }
+    let mut writer = RunWriter::create(folder).expect("a new folder");
+    writer.trial(recorder.finish()).expect("writable");
+    let whole = about(engine);
+    writer.finish(&whole, &[], None).expect("writable");
+    writer.seal(&whole).expect("writable");
+}
+
+#[test]
+fn a_hang_that_a_whole_runs_percentiles_hide_is_judged_in_its_window() {
+    for (simulated, grade) in [(18, Grade::Excellent), (8, Grade::Good), (0, Grade::Poor)] {
+        let folder = temporary();
+        play_hang(&folder.path().join("live"), "live", 18);
+        play_hang(&folder.path().join("sim"), "sim", simulated);
+        let found = compared(folder.path()).expect("they belong together");
+        let variant = &found.variants[0];
+        // 18 of 2,000: the p99 of the whole is that of the others.
+        assert!(variant.p99_ms.difference.is_some_and(|of| of.abs() < 0.001), "{variant:?}");
+        let [window] = variant.faults.as_slice() else { panic!("{variant:?}") };
+        assert_eq!((window.fault.as_str(), window.from_s, window.to_s), ("hang a-2", 10.0, 17.0));
+        assert_eq!((window.intended.live, window.intended.sim), (Some(700), Some(700)));
+        assert_eq!((window.slow.live, window.slow.sim), (Some(18), Some(simulated)));
+        assert_eq!((window.retries.live, window.retries.sim), (Some(18), Some(simulated)));
+        assert_eq!(window.grade, grade, "{window:?}");
+        if grade == Grade::Poor {
+            assert_eq!(found.verdict, "poor");
+            let why = "v, hang a-2 (10 to 17 s) is poor: 18 slow requests live and 0 simulated";
+            assert!(found.reasons.iter().any(|reason| reason.starts_with(why)), "{found:?}");
+        }
+        let pair = PairFolder::create(&folder.path().join("pair"), Pairing::Engines);
+        let pair = pair.expect("a new folder");
+        pair.keep(&found).expect("writable");
+        let rows = fs::read_to_string(pair.folder().join("comparison.csv")).expect("there");
+        let rows: Vec<&str> = rows.lines().collect();
+        assert_eq!(rows.len(), 3, "a head, the variant, its window: {rows:?}");
+        assert!(rows[2].contains(",hang a-2,10.0,17.0,"), "{}", rows[2]);
     }
 }

@@ -1,7 +1,7 @@
 //! The page of a comparison: what was measured beside what was simulated. It must not judge.
 
 use maud::{Markup, html};
-use record::fidelity::{Comparison, Figure, Grade, VariantComparison};
+use record::fidelity::{Comparison, Count, FaultWindow, Figure, Grade, VariantComparison};
 
 use super::tables::{Head, column_heads, wide};
 use super::{charts, document};
@@ -16,6 +16,7 @@ pub(crate) fn page(comparison: &Comparison, drawn: &[(Chart, String)]) -> String
     let main = html! {
         (verdict(comparison))
         (figures(comparison))
+        (round_faults(comparison))
         (charts(None, drawn))
         (ranking(comparison))
         section {
@@ -104,6 +105,74 @@ fn row(of: &VariantComparison) -> Markup {
             td { (of.wasserstein.map_or_else(|| "–".to_owned(), percent)) }
             td { (of.ks.map_or_else(|| "–".to_owned(), |ks| fixed(ks, 3))) }
         }
+    }
+}
+
+/// What the figures of a whole run hide.
+fn round_faults(comparison: &Comparison) -> Markup {
+    let heads = [
+        Text("variant"),
+        Text("fault"),
+        Text("grade"),
+        Number("from s"),
+        Number("to s"),
+        Number("requests"),
+        Number("p50 ms"),
+        Number("p99 ms"),
+        Number("slow"),
+        Number("failed"),
+        Number("retries"),
+    ];
+    html! {
+        @if comparison.variants.iter().any(|variant| !variant.faults.is_empty()) {
+            section {
+                h2 { "Round the faults" }
+                (wide("Round the faults", &html! {
+                    table {
+                        caption {
+                            "Measured → simulated, from the beginning of a fault to five seconds after "
+                            "its end, or to the next. Slow: good requests that took more than twice the "
+                            "p99 measured outside of all these windows. Counts may differ by 20 % and two "
+                            "standard deviations of what chance makes of so few, and be good; p50 by 5 % "
+                            "and as many; p99 is shown and not judged."
+                        }
+                        (column_heads(&heads))
+                        tbody {
+                            @for variant in &comparison.variants {
+                                @for window in &variant.faults { (window_row(&variant.name, window)) }
+                            }
+                        }
+                    }
+                }))
+            }
+        }
+    }
+}
+
+fn window_row(variant: &str, of: &FaultWindow) -> Markup {
+    let class = if of.grade == Grade::Poor { "no" } else { "yes" };
+    html! {
+        tr {
+            th scope="row" { (variant) }
+            td.text { (of.fault) }
+            td.text { span.(class) { (of.grade.word()) } }
+            td { (short(of.from_s)) }
+            td { (short(of.to_s)) }
+            td { (counts(of.intended)) }
+            td { (apart(of.p50_ms)) }
+            td { (apart(of.p99_ms)) }
+            td { (counts(of.slow)) }
+            td { (counts(of.failed)) }
+            td { (counts(of.retries)) }
+        }
+    }
+}
+
+fn counts(Count { live, sim }: Count) -> String {
+    let word = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
+    match (live, sim) {
+        (Some(a), Some(b)) if a == b => a.to_string(),
+        _ => format!("{} → {}", word(live), word(sim)),
     }
 }
 
