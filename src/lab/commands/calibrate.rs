@@ -363,6 +363,17 @@ mod tests {
         // Of two ways one round each is disturbed.
         for (number, trial) in trials.iter().enumerate().take(6) {
             let mut recorder = record::Recorder::new(trial.live_plan());
+            let at = base::Time::ZERO + trial.variant.load.shape.warmup;
+            recorder.begin(at);
+            recorder.end(&record::Exchange {
+                request: 0,
+                intended: at,
+                sent: Some(at),
+                ended: at,
+                outcome: base::Outcome::Ok,
+                status: Some(200),
+                backend: Some(0),
+            });
             let shortages = [1, 5].contains(&number).then(|| "no room".to_owned());
             let shortages = shortages.into_iter().collect();
             recorder.harness(record::Harness { shortages, ..record::Harness::default() });
@@ -372,7 +383,8 @@ mod tests {
         assert_eq!(measured.used_and_left_out(), [1, 2]);
         let lacking = ["\"lab\" has 1 of 2 valid", "\"lab, new connections\" has 1 of 2 valid"];
         assert_eq!(measured.lacking(2), lacking);
-        assert!(measured.lacking(1).is_empty() && measured.reasons.is_empty());
+        assert!(measured.lacking(1).is_empty());
+        assert_eq!(measured.reasons, Vec::<String>::new());
         assert_eq!(measured.left_out[0], "lab, round 1, left out: no room");
     }
 }
