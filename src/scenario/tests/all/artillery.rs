@@ -136,7 +136,8 @@ impl Complaints {
 
     fn load(&mut self, script: &Value, trial: &Trial) {
         let load = &trial.variant.load;
-        self.script(script, "/config/http/pool", "load.connections", &json!(load.connections));
+        let most = json!(load.max_connections);
+        self.script(script, "/config/http/pool", "load.max_connections", &most);
         self.script(script, "/config/http/timeout", "load.timeout", &seconds(load.timeout));
         let first = &load.shape.phases[0];
         let warmup =
@@ -320,8 +321,8 @@ fn every_change_of_a_scenario_is_noticed_where_it_must_be_followed() {
         (
             "baseline",
             "timeout = \"5s\"",
-            "timeout = \"5s\"\nconnections = 64",
-            "config.http.pool is 256",
+            "timeout = \"5s\"\nmax_connections = 640",
+            "config.http.pool is 4096",
         ),
         (
             "baseline",
