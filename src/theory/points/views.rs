@@ -50,8 +50,8 @@ impl Book {
     /// Join-idle-queue as published (Lu and others, 2011): an idle backend tells one balancer. The
     /// table of published values has any of the idle ones taken, and the paper the first. With two
     /// balancers and with a hundred that makes no difference to be seen; with ten it does (1.867 and
-    /// 1.243 are published), so those two were simulated independently as the paper has it, sixty
-    /// million jobs each (any of them taken gives 1.869 and 1.241 there).
+    /// 1.243 are published), so those two are of a chain walked through as the paper has it, for
+    /// sixty million jobs each; tests/idle_queues walks through it again, for some less.
     pub(super) fn idle_reports(&self, all: &mut Vec<Point>) {
         for (balancers, rho, settle, mean, half) in [
             (2, 0.7, 40.0, 1.034, 0.0),
