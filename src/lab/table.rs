@@ -1,6 +1,7 @@
 //! The result in the terminal: a table, the expectations, the verdict. It must not judge.
 
 use std::fmt::Write as _;
+use std::ops::RangeBounds;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::presets::NOTHING;
@@ -8,9 +9,9 @@ use comfy_table::{CellAlignment, LineStyle, Table};
 use record::Summary;
 use record::summary::{Judgement, VariantSummary};
 
-const GREEN: Style = AnsiColor::Green.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 
 /// A column of the table that is left out where it would be all zeros.
 type Rare = (&'static str, fn(&VariantSummary) -> u64);
@@ -32,10 +33,27 @@ pub(crate) fn render(summary: &Summary) -> String {
     text
 }
 
-fn figures(summary: &Summary) -> String {
+/// A table as all of lab's are: ruled below its head and its end, with the columns of numbers to the right.
+pub(crate) fn ruled(
+    header: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+    numbers: impl RangeBounds<usize>,
+) -> Table {
     let mut table = Table::new();
     let rule = LineStyle::none().fill('─').junction('─');
     table.load_style(NOTHING.header_separator(rule).bottom_border(rule));
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    let columns = table.column_iter_mut().enumerate();
+    for (_, column) in columns.filter(|(place, _)| numbers.contains(place)) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn figures(summary: &Summary) -> String {
     let measured_cpu = summary.variants.iter().any(|v| v.resources.contains_key("proxy"));
     let mut header = vec![
         "variant", "requests", "ok", "failed", "rejected", "retries", "rate/s", "p50 ms", "p90 ms",
@@ -48,20 +66,16 @@ fn figures(summary: &Summary) -> String {
     if measured_cpu {
         header.push("proxy CPU µs/req");
     }
-    table.set_header(header);
-    for variant in &summary.variants {
+    let rows = summary.variants.iter().map(|variant| {
         let mut cells = row(variant);
         cells.extend(rare.iter().map(|(_, of, _)| of(variant).to_string()));
         if measured_cpu {
             let proxy = variant.resources.get("proxy").and_then(|entry| entry.cpu_us_per_request);
             cells.push(proxy.map_or_else(|| "–".to_owned(), |us| format!("{us:.0}")));
         }
-        table.add_row(cells);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{table}\n")
+        cells
+    });
+    format!("{}\n", ruled(&header, rows, 1..))
 }
 
 fn row(variant: &VariantSummary) -> Vec<String> {
@@ -141,6 +155,7 @@ fn verdict(summary: &Summary) -> String {
     }
     text
 }
+
 /// A reason in one line: what a process printed last stands once, in the error on stderr, and is kept in
 /// summary.json.
 fn brief(reason: &str) -> &str {

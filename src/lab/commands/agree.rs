@@ -7,8 +7,9 @@ use record::agreement::{self, VariantAgreement};
 use record::{About, Agreement, PairFolder};
 
 use crate::cli::Shown;
-use crate::commands::compared::{self, GREEN, RED, YELLOW};
+use crate::commands::compared;
 use crate::exit::{Exit, Failure};
+use crate::table::{GREEN, RED, YELLOW};
 
 /// Compares the two runs, keeps and shows what comes of it, and seals the folder. Generators that
 /// differ leave open which of them is right.

@@ -8,8 +8,9 @@ use record::fidelity::{self, Count, FaultWindow, Figure, VariantComparison};
 use record::{About, Comparison, PairFolder};
 
 use crate::cli::Shown;
-use crate::commands::compared::{self, GREEN, RED, YELLOW};
+use crate::commands::compared;
 use crate::exit::Failure;
+use crate::table::{GREEN, RED, YELLOW, ruled};
 
 /// Compares the two runs, keeps and shows what comes of it, and seals the folder.
 pub(crate) fn conclude(pair: &PairFolder, about: &About, shown: &Shown) -> Result<(), Failure> {
@@ -46,7 +47,8 @@ fn words(comparison: &Comparison) -> String {
         || comparison.variants.iter().flat_map(|of| of.faults.iter().map(move |at| (of, at)));
     if windows().next().is_some() {
         let header = ["round faults", "p50 ms", "p99 ms", "slow", "failed", "retries", ""];
-        let table = compared::table(&header, windows().map(|(of, window)| window_row(of, window)));
+        let rows = windows().map(|(of, window)| window_row(of, window));
+        let table = ruled(&header, rows, 1..);
         let _ = writeln!(text, "{table}");
     }
     let _ = writeln!(text, "In the simulation {}.", comparison.overhead);

@@ -4,8 +4,6 @@
 use std::time::{Duration, Instant};
 
 use base::{Outcome, Stop, Time};
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, LineStyle, Table as Lines};
 use live::load::limits::Limits;
 use policy::Registry;
 use record::calibration::{CalibrationLoad, Table, Tables};
@@ -21,6 +19,7 @@ use crate::progress::Display;
 use crate::say::{say, tell};
 use crate::signals;
 use crate::stamp::Stamp;
+use crate::table::ruled;
 
 /// What each request takes at its backend; long enough for a proxy and its machine to go to sleep in
 /// between, as they do under the loads of most scenarios.
@@ -304,32 +303,20 @@ fn tables(measured: Measured) -> Result<Tables, Failure> {
 }
 
 fn render(found: &Calibration) -> String {
-    let mut lines = Lines::new();
-    let rule = LineStyle::none().fill('─').junction('─');
-    lines.load_style(NOTHING.header_separator(rule).bottom_border(rule));
-    lines.set_header([
-        "beyond the service time",
-        "requests",
-        "p50 ms",
-        "p90 ms",
-        "p99 ms",
-        "mean ms",
-    ]);
     let Tables { direct, backend, kept, fresh } = &found.tables;
-    for (way, table) in [
+    let ways = [
         ("without a proxy", direct),
         ("of it from the first byte on", backend),
         ("through the proxy", kept),
         ("over a new connection", fresh),
-    ] {
+    ];
+    let rows = ways.into_iter().map(|(way, table)| {
         let figures = [table.ms(0.5), table.ms(0.9), table.ms(0.99), table.mean_ns as f64 / 1e6];
         let figures = figures.map(|ms| format!("{ms:.3}"));
-        let cells = [way.to_owned(), table.samples.to_string()];
-        lines.add_row(cells.into_iter().chain(figures));
-    }
-    for column in lines.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+        [way.to_owned(), table.samples.to_string()].into_iter().chain(figures).collect()
+    });
+    let header = ["beyond the service time", "requests", "p50 ms", "p90 ms", "p99 ms", "mean ms"];
+    let lines = ruled(&header, rows, 1..);
     let reasons: String = found.reasons.iter().map(|reason| format!("  {reason}\n")).collect();
     let left_out = match found.load.left_out {
         0 => String::new(),

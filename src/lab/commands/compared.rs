@@ -4,9 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anstyle::{AnsiColor, Style};
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, LineStyle, Table};
+use anstyle::Style;
 use record::{PairFolder, Run};
 use serde::Serialize;
 
@@ -14,10 +12,7 @@ use crate::cli::Shown;
 use crate::commands::conclude::open_in_browser;
 use crate::exit::{Exit, Failure};
 use crate::say::{say, tell};
-
-pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
-pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+use crate::table::ruled;
 
 /// Both runs, and which of their files were changed since.
 pub(crate) fn load(pair: &PairFolder) -> Result<(Run, Run), Failure> {
@@ -62,25 +57,10 @@ pub(crate) fn words(
     (of, verdict, style): (&str, &str, Style),
     reasons: &[String],
 ) -> String {
-    let table = table(header, rows);
+    let table = ruled(header, rows, 1..);
     let mut text = format!("{title}\n{table}\n{of}: {style}{verdict}{style:#}\n");
     for reason in reasons {
         let _ = writeln!(text, "  {reason}");
     }
     text
-}
-
-/// Numbers on the right, names on the left.
-pub(crate) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('─').junction('─');
-    table.load_style(NOTHING.header_separator(rule).bottom_border(rule));
-    table.set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }

@@ -5,9 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anstyle::{AnsiColor, Style};
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, LineStyle, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use report::deviations::{self, Deviation};
 use serde::Serialize;
@@ -18,9 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::say::say;
 use crate::signals;
 use crate::stamp::fresh;
-
-const GREEN: Style = AnsiColor::Green.on_default().bold();
-const RED: Style = AnsiColor::Red.on_default().bold();
+use crate::table::{GREEN, RED, ruled};
 
 /// Plays all points, prints the table, and keeps it with a chart.
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
@@ -124,13 +119,10 @@ fn table(rows: &[Row]) -> csv::Result<Vec<u8>> {
 }
 
 fn render(rows: &[Row], requests: u32) -> String {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('─').junction('─');
-    table.load_style(NOTHING.header_separator(rule).bottom_border(rule));
-    table.set_header(["system", "", "known", "simulated", "error", "std. errors off", "", "by"]);
-    for row in rows {
+    let header = ["system", "", "known", "simulated", "error", "std. errors off", "", "by"];
+    let cells = rows.iter().map(|row| {
         let (style, mark) = if row.holds() { (GREEN, "✓") } else { (RED, "✗") };
-        table.add_row([
+        vec![
             row.point.clone(),
             row.known.metric.word().to_owned(),
             format!("{:.4}", row.known.value),
@@ -139,11 +131,9 @@ fn render(rows: &[Row], requests: u32) -> String {
             format!("{:+.1}", row.z()),
             format!("{style}{mark}{style:#}"),
             row.known.source.to_owned(),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(2).take(4) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+        ]
+    });
+    let table = ruled(&header, cells, 2..6);
     let beyond = rows.iter().filter(|row| !row.holds()).count();
     let (style, mark) = if beyond == 0 { (GREEN, "✓") } else { (RED, "✗") };
     format!(
