@@ -9,11 +9,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use base::{FailureKind, Key, Outcome, Rng, Sent, Slab, Stop, Time};
-use policy::{Load, Output, Probe};
+use policy::Output;
 use record::{Overhead, Recorder};
 use scenario::Trial;
 use workload::{Arrival, FaultPlan};
 
+use self::upkeep::Check;
 use crate::agenda::{Agenda, Lane, MAX_EVENTS, Wake};
 use crate::client::Client;
 use crate::connections::Kept;
@@ -127,17 +128,6 @@ struct Parcel {
     luck: u64,
 }
 
-/// A probe under way.
-#[derive(Debug)]
-struct Check {
-    /// Who asks.
-    balancer: u32,
-    probe: Probe,
-    began: Time,
-    /// What it will have found when it ends.
-    found: Found,
-}
-
 /// What a client will see when it has come back to it.
 #[derive(Debug)]
 struct Answer {
@@ -146,15 +136,6 @@ struct Answer {
     status: Option<u16>,
     /// The one that answered.
     backend: Option<u32>,
-}
-
-/// What a probe found.
-#[derive(Clone, Copy, Debug)]
-enum Found {
-    Status(u16, Option<Load>),
-    Refused,
-    Reset,
-    Nothing,
 }
 
 /// What can happen. Keys of what has ended meanwhile find nothing, and nothing happens. Millions of
@@ -199,6 +180,7 @@ enum Event {
     Reset(Key),
     Answer(Key, u16),
     ProbeEnd(Key),
+    /// This backend says to this balancer that it is idle.
     Idle(u32, u32),
 }
 

@@ -7,7 +7,7 @@ use policy::{Event as PolicyEvent, Probe, ProbeKind, ProbeResult};
 use record::{EventRow, Sample};
 use workload::{HealthAnswer, Load};
 
-use super::{Check, Engine, Event, Found};
+use super::{Engine, Event};
 
 /// The most events of balancers that are noted: a thousand balancers that each see a hundred backends
 /// flap have more to tell than anybody reads, and memory holds.
@@ -15,6 +15,26 @@ const MOST_EVENTS: u64 = 100_000;
 
 /// Why a probe that something happens to is there.
 pub(super) const ENDS_ONCE: &str = "a probe ends once";
+
+/// A probe under way.
+#[derive(Debug)]
+pub(super) struct Check {
+    /// Who asks.
+    balancer: u32,
+    pub(super) probe: Probe,
+    began: Time,
+    /// What it will have found when it ends.
+    found: Found,
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found {
+    Status(u16, Option<policy::Load>),
+    Refused,
+    Reset,
+    Nothing,
+}
 
 impl Engine<'_> {
     /// Sends a probe.
