@@ -8,8 +8,7 @@
 //!   there, and the proxy at each attempt. The timer that ends a service too late is part of it.
 //! - **client**: what goes *through the proxy*, less that. It is the generator's own lateness, the second
 //!   pair of sockets, waking up the proxy, and its work. A request pays it once, however often it is
-//!   tried. The proxy's work for a second try is so paid too seldom; it is some hundredths of a
-//!   millisecond, beside the tenths that sockets and sleeping take.
+//!   tried. The proxy's work for a second try is so paid too seldom; how much that is was not measured.
 //! - **generator**: what goes *direct*, less the backend's leg: that lateness alone, which is all that
 //!   there is on this side where there is no proxy.
 //! - **connection**: what goes *over a new connection*, less what goes through the proxy over one that was

@@ -5,8 +5,9 @@
 //! the same system, so they must count the same and see the same medians from the first byte sent. Only
 //! a machine that something else disturbs meanwhile can part them, so a scenario may be played again.
 //!
-//! Node and npm must be there; where they are not they are installed from the distribution, and where
-//! that cannot be done the tests fail and say so. Artillery is installed once, below target/.
+//! Node and npm must be there; where none that will do is on the PATH the tests bring one along below
+//! target/, and where that cannot be done they fail and say so. Artillery is installed once, below
+//! target/ too.
 
 mod support;
 
