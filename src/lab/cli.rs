@@ -187,6 +187,10 @@ pub(crate) struct SweepArgs {
     pub(crate) changes: Changes,
     #[command(flatten)]
     pub(crate) pace: Pace,
+    /// Simulate with what `lab calibrate` has measured, from this file, wherever the shards are played;
+    /// it must be the same for all of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: Option<PathBuf>,
     /// The part, a file [default: part-I; of job files: stdout]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

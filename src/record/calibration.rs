@@ -171,6 +171,22 @@ impl Calibration {
     /// # Errors
     /// The file, the line or the value, and the remedy.
     pub fn load(path: &Path, lab: &str, host: &[(String, String)]) -> Result<Self, LoadError> {
+        let found = Self::load_of_any(path, lab)?;
+        match found.strange(host) {
+            None => Ok(found),
+            Some(message) => Err(LoadError {
+                file: path.display().to_string(),
+                line: None,
+                message: again(message, path),
+            }),
+        }
+    }
+
+    /// The same, measured on whatever machine.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn load_of_any(path: &Path, lab: &str) -> Result<Self, LoadError> {
         let fault = |line: Option<u64>, message: String| LoadError {
             file: path.display().to_string(),
             line,
@@ -178,9 +194,7 @@ impl Calibration {
         };
         // To measure again is no remedy for a file that is something else: it would be lost.
         let another = |message: String| format!("{message}; give a file of `lab calibrate`");
-        let again = |message: String| {
-            format!("{message}; measure with `lab calibrate --out {}`", path.display())
-        };
+        let again = |message: String| again(message, path);
         let bytes = read(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => fault(None, again("there is no calibration here".into())),
             _ => fault(None, another(format!("it cannot be read: {error}"))),
@@ -200,15 +214,15 @@ impl Calibration {
         })?;
         let sound = found.load.check().and_then(|()| found.overhead().map(|_| ()));
         sound.map_err(|message| fault(None, again(format!("it is damaged: {message}"))))?;
-        found.fits(lab, host).map_err(|message| fault(None, again(message)))?;
+        if found.lab != lab {
+            let message = format!("it was measured with {}, and this is {lab}", found.lab);
+            return Err(fault(None, again(message)));
+        }
         Ok(found)
     }
 
-    /// Whether it is of this program and machine; if not, what differs.
-    fn fits(&self, lab: &str, host: &[(String, String)]) -> Result<(), String> {
-        if self.lab != lab {
-            return Err(format!("it was measured with {}, and this is {lab}", self.lab));
-        }
+    /// What tells the machine that was measured from this one; `None`: nothing.
+    pub fn strange(&self, host: &[(String, String)]) -> Option<String> {
         for key in HOST {
             let here = host.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
             let there = self.host.get(key).map(String::as_str);
@@ -221,13 +235,13 @@ impl Calibration {
                         " of the machine's {cores}: taskset or a control group keeps the others"
                     )
                 });
-                return Err(format!(
+                return Some(format!(
                     "it is another machine's: its host.{key} is \"{there}\", and here it is \
                      \"{here}\"{of}"
                 ));
             }
         }
-        Ok(())
+        None
     }
 
     /// Whether a calibration may be written here: where nothing is, or another calibration. Makes the
@@ -297,7 +311,7 @@ impl Calibration {
             None => String::new(),
         };
         format!(
-            "proxy, connections and timers take what they took on this machine at {} \
+            "proxy, connections and timers take what they took on the machine that was measured at {} \
              ({} requests/s): half of the requests less than {:.2} ms through the proxy, {:.2} ms over a new \
              connection, {:.2} ms without a proxy; of that {:.2} ms with each attempt, the rest once{doubt}",
             self.measured,
@@ -315,6 +329,11 @@ pub fn added(manifest: &serde_json::Value) -> Option<String> {
     let calibration: Option<Calibration> =
         serde_json::from_value(manifest["calibration"].clone()).ok();
     calibration.map(|calibration| calibration.sentence())
+}
+
+/// The remedy, where the file may be written over.
+fn again(message: String, path: &Path) -> String {
+    format!("{message}; measure with `lab calibrate --out {}`", path.display())
 }
 
 /// No more than a calibration can have, whatever the file is.

@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use crate::calibration::Calibration;
 use crate::expect::Expectation;
 use crate::run::LoadError;
 use crate::table::{TEMPORARY, at};
 use crate::trial::TrialRecord;
 
 /// The first line. Another shape of the file gets another number.
-const MAGIC: &[u8] = b"lab part 1\n";
+const MAGIC: &[u8] = b"lab part 2\n";
 /// The longest second line.
 const MAX_MAKER_BYTES: usize = 200;
 /// The longest head: a scenario's text of 1 MiB and 10,000 expectations fit many times.
@@ -83,6 +84,8 @@ pub struct Sweep {
     pub inputs: Vec<(String, String)>,
     /// How many trials there are in all.
     pub trials: u64,
+    /// What was added to the service times; `None`: nothing.
+    pub calibration: Option<Calibration>,
     /// What is expected of the whole.
     pub expectations: Vec<Expectation>,
 }

@@ -163,6 +163,7 @@ fn differences(part: &Part, sweep: &Sweep, of: u32) -> Vec<String> {
     compare("engine", theirs.engine.clone(), sweep.engine.clone());
     compare("list of overrides", listed(&theirs.overrides), listed(&sweep.overrides));
     compare("list of options", listed(&theirs.options), listed(&sweep.options));
+    compare("calibration", measured(theirs), measured(sweep));
     if theirs.scenario_text != sweep.scenario_text {
         let same = |(a, b): &(&str, &str)| a == b;
         let lines = theirs.scenario_text.lines().zip(sweep.scenario_text.lines());
@@ -172,10 +173,20 @@ fn differences(part: &Part, sweep: &Sweep, of: u32) -> Vec<String> {
     if theirs.inputs != sweep.inputs {
         found.push("a file that the scenario reads had other bytes".to_owned());
     }
+    if found.is_empty() && theirs.calibration != sweep.calibration {
+        found.push(
+            "its calibration was measured at the same second and has other values".to_owned(),
+        );
+    }
     if found.is_empty() && theirs != sweep {
         found.push("the scenario's file had another name, or other expectations".to_owned());
     }
     found
+}
+
+fn measured(sweep: &Sweep) -> String {
+    let of = sweep.calibration.as_ref();
+    of.map_or("none".to_owned(), |calibration| format!("the one of {}", calibration.measured))
 }
 
 fn listed(words: &[String]) -> String {

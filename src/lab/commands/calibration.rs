@@ -53,6 +53,22 @@ pub(crate) fn of_run(
     }
 }
 
+/// What a sweep simulates with. It stands in for the machine that was measured, and its shards are played
+/// anywhere: in an array, each task may have another machine, or another share of it.
+pub(crate) fn of_sweep(given: Option<&Path>) -> Result<Option<Calibration>, Failure> {
+    let Some(path) = given else { return Ok(None) };
+    let found = Calibration::load_of_any(path, &maker())
+        .map_err(|error| Failure::invalid(error.to_string()))?;
+    if let Some(difference) = found.strange(&host::describe()) {
+        tell!(
+            "{}: {difference}; what is simulated is the machine that was measured, wherever a shard is \
+             played",
+            path.display()
+        );
+    }
+    Ok(Some(found))
+}
+
 /// Tells what is added to simulations of these scenarios, and where it was measured under another load.
 pub(crate) fn tell_of<'a>(found: &Calibration, scenarios: impl Iterator<Item = &'a Scenario>) {
     /// A proxy that is so much busier takes another time: it hardly sleeps.

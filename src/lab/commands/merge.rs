@@ -29,6 +29,7 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
         seed: sweep.seed,
         overrides: sweep.overrides.clone(),
         parts: parts.entries(),
+        calibration: sweep.calibration.clone(),
         ..about::here()
     };
     let folder = args.out.clone();

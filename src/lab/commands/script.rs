@@ -5,16 +5,19 @@
 
 use std::path::Path;
 
+use record::Calibration;
 use scenario::Scenario;
 use serde_json::{Value, json};
 
 use crate::cli::{ScriptArg, SweepArgs};
-use crate::commands::{load, overrides};
-use crate::exit::Failure;
+use crate::commands::{calibration, load, overrides};
+use crate::exit::{Exit, Failure};
 
 /// A ConfigMap holds no more than this, all of its object together (the limit of etcd is 1.5 MiB,
 /// Kubernetes' own 1 MiB).
 const MAX_CONFIG_BYTES: usize = 1_000_000;
+/// What a calibration is called there.
+const CALIBRATION: &str = "calibration.json";
 /// How long the merge waits for all parts, seconds: a day.
 const PATIENCE_S: u64 = 86_400;
 /// How often Kubernetes plays a failed shard again.
@@ -23,6 +26,8 @@ const BACKOFF_PER_INDEX: u32 = 2;
 /// The files' text, for `shards` shards.
 pub(crate) fn script(kind: ScriptArg, args: &SweepArgs, shards: u32) -> Result<String, Failure> {
     let (scenario, inputs) = load::simulated(&args.file, &overrides::overrides(&args.changes)?)?;
+    // Before any task waits for its turn to find the same.
+    let calibration = calibration::of_sweep(args.calibration.as_deref())?;
     match kind {
         ScriptArg::Slurm => slurm(args, &scenario, shards),
         ScriptArg::Kubernetes => {
@@ -33,22 +38,32 @@ pub(crate) fn script(kind: ScriptArg, args: &SweepArgs, shards: u32) -> Result<S
                      the scenario"
                 )));
             }
-            if scenario.text.len() > MAX_CONFIG_BYTES {
+            let calibration = calibration.as_ref().map(text).transpose()?;
+            let bytes = scenario.text.len() + calibration.as_ref().map_or(0, String::len);
+            if bytes > MAX_CONFIG_BYTES {
                 return Err(Failure::invalid(format!(
-                    "{file}: {} bytes are more than the {MAX_CONFIG_BYTES} that a ConfigMap can \
-                     bring to its pods",
-                    scenario.text.len()
+                    "{file}: {bytes} bytes, the calibration's among them, are more than the \
+                     {MAX_CONFIG_BYTES} that a ConfigMap can bring to its pods"
                 )));
             }
-            let list = kubernetes(args, &scenario, shards);
+            let list = kubernetes(args, &scenario, calibration.as_deref(), shards);
             Ok(format!("{list:#}\n"))
         }
     }
 }
 
-/// What every task is given besides file and shard.
-fn options(args: &SweepArgs) -> Vec<String> {
+/// As short as it can be: a ConfigMap has little room.
+fn text(calibration: &Calibration) -> Result<String, Failure> {
+    serde_json::to_string(calibration)
+        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
+}
+
+/// What every task is given besides file and shard. The calibration lies where tasks find it.
+fn options(args: &SweepArgs, calibration: Option<&Path>) -> Vec<String> {
     let mut options = overrides::arguments(&args.changes);
+    if let Some(file) = calibration {
+        options.extend(["--calibration".to_owned(), file.display().to_string()]);
+    }
     // A task has the processors that it asked for, and no terminal.
     options.extend(["--jobs".to_owned(), args.pace.jobs.unwrap_or(1).to_string()]);
     options.push("--quiet".to_owned());
@@ -60,7 +75,8 @@ fn slurm(args: &SweepArgs, scenario: &Scenario, shards: u32) -> Result<String, F
         Failure::environment(format!("lab cannot find its own program: {error}"))
     })?;
     let name = &scenario.name;
-    let options: Vec<String> = options(args).iter().map(|word| quoted(word)).collect();
+    let options = options(args, args.calibration.as_deref());
+    let options: Vec<String> = options.iter().map(|word| quoted(word)).collect();
     Ok(format!(
         r#"#!/bin/sh
 # Plays {name} in {shards} shards under Slurm, and merges them. Submit it from here:
@@ -105,14 +121,20 @@ echo "array $array, merge ${{merge%%;*}}; logs in $parts, result in $merged"
     ))
 }
 
-fn kubernetes(args: &SweepArgs, scenario: &Scenario, shards: u32) -> Value {
+fn kubernetes(
+    args: &SweepArgs,
+    scenario: &Scenario,
+    calibration: Option<&str>,
+    shards: u32,
+) -> Value {
     let name = object_name(&scenario.name);
     let file = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let file = Path::new("/scenario").join(file).display().to_string();
     let image = format!("lab:{}", env!("CARGO_PKG_VERSION"));
     let mut sweep = vec!["lab".to_owned(), "sweep".to_owned(), file.clone()];
     sweep.extend(["--shards".to_owned(), shards.to_string()]);
-    sweep.extend(options(args));
+    let calibration_file = calibration.map(|_| Path::new("/scenario").join(CALIBRATION));
+    sweep.extend(options(args, calibration_file.as_deref()));
     // A part appears when it is whole, so that counting them is enough; when the patience is over
     // the merge names what is missing.
     let merge = format!(
@@ -140,11 +162,14 @@ fn kubernetes(args: &SweepArgs, scenario: &Scenario, shards: u32) -> Value {
             ],
         } })
     };
-    let key = file.trim_start_matches("/scenario/");
+    let mut data = json!({ file.trim_start_matches("/scenario/"): scenario.text });
+    if let Some(text) = calibration {
+        data[CALIBRATION] = text.into();
+    }
     json!({ "apiVersion": "v1", "kind": "List", "items": [
         { "apiVersion": "v1", "kind": "ConfigMap",
           "metadata": { "name": format!("{name}-scenario") },
-          "data": { key: scenario.text } },
+          "data": data },
         { "apiVersion": "v1", "kind": "PersistentVolumeClaim",
           "metadata": { "name": format!("{name}-parts") },
           "spec": {

@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use record::{PartHead, PartWriter, Shard, Sweep};
+use record::{Calibration, PartHead, PartWriter, Shard, Sweep};
 use scenario::{Scenario, Trial};
 
 use crate::about::{self, maker};
 use crate::cli::{ScriptArg, SweepArgs};
-use crate::commands::{load, memory, overrides, play, script, shard};
+use crate::commands::{calibration, load, memory, overrides, play, script, shard};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
 use crate::say::{say, tell};
@@ -28,8 +28,14 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<Exit, Failure> {
     for note in &scenario.notes {
         tell!("{note}");
     }
+    let calibration = calibration::of_sweep(args.calibration.as_deref())?;
+    let overhead = calibration.as_ref().map(Calibration::overhead);
+    let overhead = overhead.transpose().map_err(Failure::invalid)?;
+    if let Some(added) = &calibration {
+        calibration::tell_of(added, std::iter::once(&scenario));
+    }
     let all = scenario.trials();
-    let head = head(args, &scenario, inputs, shard, all.len());
+    let head = head(args, &scenario, inputs, calibration, shard, all.len());
     let trials: Vec<(usize, Trial)> =
         all.into_iter().enumerate().filter(|(number, _)| shard.holds(*number as u64)).collect();
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("part-{}", shard.index)));
@@ -39,7 +45,7 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<Exit, Failure> {
     let display = Display::start(&scenario, &trials, args.pace.quiet);
     let mut keep =
         |number, record| writer.trial(number as u64, &record).map_err(Failure::unwritten);
-    let played = play::simulated(&trials, room, None, &mut keep, &display, &stop);
+    let played = play::simulated(&trials, room, overhead.as_ref(), &mut keep, &display, &stop);
     display.finish();
     played?;
     if let Some(signal) = stop.reason() {
@@ -78,6 +84,7 @@ fn head(
     args: &SweepArgs,
     scenario: &Scenario,
     inputs: BTreeMap<String, String>,
+    calibration: Option<Calibration>,
     shard: Shard,
     trials: usize,
 ) -> PartHead {
@@ -94,6 +101,7 @@ fn head(
             options: overrides::others(&args.changes),
             inputs: inputs.into_iter().collect(),
             trials: trials as u64,
+            calibration,
             expectations: scenario.expectations.clone(),
         },
         shard,

@@ -201,3 +201,93 @@ fn a_file_that_will_not_do_is_named_before_anything_is_made() {
     assert!(done.stderr.contains("small.toml: there is a file here that is no calibration"));
     assert_eq!(read(&bench.path("small.toml")), SMALL);
 }
+
+/// Plays both shards and merges them.
+fn swept(bench: &Bench, calibration: &str, out: &str) -> Done {
+    for shard in ["0", "1"] {
+        let (part, shard) = (format!("{out}-{shard}"), format!("{shard}/2"));
+        let args = ["sweep", "small.toml", "--engine", "sim", "-q", "--shard", &shard];
+        let done =
+            bench.run(&[&args[..], &["--calibration", calibration, "--out", &part]].concat());
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+    let [zero, one] = ["0", "1"].map(|shard| format!("{out}-{shard}"));
+    bench.run(&["merge", &one, &zero, "--out", out])
+}
+
+#[test]
+fn calibrated_shards_are_merged_to_what_one_process_writes() {
+    let bench = Bench::new();
+    made_up(&bench).write(&bench.path("c.json")).expect("written");
+    let args = ["run", "small.toml", "--engine", "sim", "--calibration", "c.json", "-q"];
+    assert_eq!(bench.run(&[&args[..], &["--out", "whole"]].concat()).code, Some(0));
+    let done = swept(&bench, "c.json", "merged");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(bytes(&bench, "whole") == bytes(&bench, "merged"), "other bytes");
+    assert!(bytes(&bench, "plain") != bytes(&bench, "merged"), "nothing was added");
+    let kept = json(&bench, "merged/manifest.json");
+    assert_eq!(kept["calibration"], json(&bench, "c.json"), "the values are the run's");
+
+    // Another calibration is of another run, and so is none.
+    let text = read(&bench.path("c.json"));
+    bench.file("later.json", &text.replacen("2026-", "2027-", 1));
+    bench.file("slower.json", &text.replacen("\"mean_ns\": 1", "\"mean_ns\": 2", 1));
+    bench.file("host.json", &text.replacen("\"cores\": \"", "\"cores\": \"1", 1));
+    let sweep = ["sweep", "small.toml", "--engine", "sim", "-q", "--shard", "1/2", "--out"];
+    for (other, wanted) in [
+        ("none", "its calibration is none, there it is the one of 2026-01-02T03:04:05Z"),
+        ("later", "its calibration is the one of 2027-01-02T03:04:05Z, there it is the one of"),
+        ("slower", "its calibration was measured at the same second and has other values"),
+        ("host", "its calibration was measured at the same second and has other values"),
+    ] {
+        let file = format!("{other}.json");
+        let with = ["--calibration", file.as_str()];
+        let with = if other == "none" { &with[..0] } else { &with[..] };
+        let done = bench.run(&[&sweep[..], &[other], with].concat());
+        assert_eq!(done.code, Some(0), "{done:?}");
+        // Where a shard is played does not matter, but one should know.
+        let is_strange = done.stderr.contains("host.json: it is another machine's: its host.cores");
+        assert_eq!(is_strange, other == "host", "{}", done.stderr);
+        let done = bench.run(&["merge", "merged-0", other, "--out", "mixed"]);
+        assert_eq!(done.code, Some(3), "{done:?}");
+        assert!(done.stderr.contains(&format!("{other}: belongs to another run")), "{done:?}");
+        assert!(done.stderr.contains(wanted), "{}\nand not\n{wanted}", done.stderr);
+        assert!(!bench.path("mixed").exists());
+    }
+    bench.file("lab.json", &text.replacen("\"lab\": \"lab ", "\"lab\": \"lab 9.", 1));
+    let done = bench.run(&[&sweep[..], &["part", "--calibration", "lab.json"]].concat());
+    assert_eq!(done.code, Some(3), "{done:?}");
+    assert!(done.stderr.contains("lab.json: it was measured with lab 9."), "{done:?}");
+    assert!(!bench.path("part").exists());
+}
+
+#[test]
+fn job_files_bring_the_calibration_to_their_tasks() {
+    let bench = Bench::new();
+    made_up(&bench).write(&bench.path("c.json")).expect("written");
+    let script = |kind, file| {
+        let args =
+            ["sweep", "small.toml", "--engine", "sim", "--shards", "2", "--calibration", file];
+        bench.run(&[&args[..], &["--engine-script", kind]].concat())
+    };
+    for kind in ["slurm", "kubernetes"] {
+        let done = script(kind, "none.json");
+        assert_eq!(done.code, Some(3), "{done:?}");
+        assert!(done.stderr.contains("none.json: there is no calibration here"), "{done:?}");
+    }
+    let done = script("slurm", "c.json");
+    assert!(done.stdout.contains(" --calibration c.json "), "{done:?}");
+    // A pod has the ConfigMap alone, and plays with what lies there.
+    let done = script("kubernetes", "c.json");
+    let list: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+    let pod = &list["items"][2]["spec"]["template"]["spec"]["containers"][0];
+    let command: Vec<String> = serde_json::from_value(pod["command"].clone()).expect("words");
+    assert!(command.join(" ").contains("--calibration /scenario/calibration.json"), "{command:?}");
+    let text = list["items"][0]["data"]["calibration.json"].as_str().expect("a text");
+    bench.file("pod.json", text);
+    let [one, two] = ["c.json", "pod.json"].map(|file| {
+        assert_eq!(swept(&bench, file, file.trim_end_matches(".json")).code, Some(0));
+        bytes(&bench, file.trim_end_matches(".json"))
+    });
+    assert!(one == two, "other bytes");
+}

@@ -356,7 +356,7 @@ fn a_part_replaces_a_part_and_nothing_else() {
     assert_eq!(done.code, Some(4), "{done:?}");
     let done = sweep(&bench, "0/6", "times.csv/part", &[]);
     assert_eq!(done.code, Some(4), "{done:?}");
-    assert!(part.starts_with(b"lab part 1\n"));
+    assert!(part.starts_with(b"lab part 2\n"));
     let names: Vec<String> = files(&bench.path("")).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["part", "split.toml", "times.csv"], "nothing half-written is left");
 }
