@@ -241,7 +241,7 @@ impl Expectation {
 
 #[cfg(test)]
 mod tests {
-    use base::{FailureKind, Outcome};
+    use base::{FailureKind, Outcome, Time};
 
     use super::*;
     use crate::grid::Grid;
@@ -253,14 +253,14 @@ mod tests {
         let grid = Grid::new(Duration::ZERO, span.to * 2, span.to * 2);
         let mut meter = SpanMeter::new(span, &grid);
         for &(outcome, latency_ms) in outcomes {
-            meter.begin(0, 1);
+            meter.begin(&grid, 0, Time::from_nanos(1));
             let ending = Ending {
                 outcome,
                 latency_ns: latency_ms * 1_000_000,
                 sent_ns: (outcome != Outcome::Dropped).then_some(1),
                 dispatch_ns: 1_000_000,
             };
-            meter.end(&ending, 0, 1);
+            meter.end(&grid, &ending, 0, Time::from_nanos(1));
         }
         meter.finish(&[], retries)
     }

@@ -139,27 +139,37 @@ impl Grid {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Nearby {
     window: usize,
-    from_ns: u64,
-    to_ns: u64,
+    /// When it begins and ends, as times of the run.
+    from: Time,
+    to: Time,
 }
 
 impl Nearby {
-    /// As [`Grid::window_of`].
+    /// The window of an intended time; `None` in the warm-up.
     #[inline]
-    pub(crate) fn window_of(&mut self, grid: &Grid, measured_ns: u64) -> usize {
-        if measured_ns < self.from_ns || measured_ns >= self.to_ns {
-            self.window = grid.window_of(measured_ns);
-            self.from_ns = grid.start_ns(self.window);
-            self.to_ns = self.from_ns.saturating_add(grid.window_ns);
+    pub(crate) fn window_of(&mut self, grid: &Grid, intended: Time) -> Option<usize> {
+        if self.from <= intended && intended < self.to {
+            return Some(self.window);
         }
-        self.window
+        Some(self.turn_to(grid, grid.measured(intended)?))
     }
 
     /// The first window whose end lies at or after `time`; `None` behind the last one.
     #[inline]
     pub(crate) fn first_end_from(&mut self, grid: &Grid, time: Time) -> Option<usize> {
+        if self.from < time && time <= self.to {
+            return Some(self.window);
+        }
         let at = time.as_nanos().saturating_sub(grid.warmup_ns);
-        (at <= grid.duration_ns).then(|| self.window_of(grid, at.saturating_sub(1)))
+        (at <= grid.duration_ns).then(|| self.turn_to(grid, at.saturating_sub(1)))
+    }
+
+    #[cold]
+    fn turn_to(&mut self, grid: &Grid, measured_ns: u64) -> usize {
+        self.window = grid.window_of(measured_ns);
+        let ends = [self.window, self.window + 1].map(|boundary| grid.boundary_ns(boundary));
+        [self.from, self.to] = ends.map(|ns| grid.origin() + Duration::from_nanos(ns));
+        self.window
     }
 }
 
@@ -188,10 +198,14 @@ mod tests {
     #[test]
     fn what_is_nearby_is_found_as_from_afar() {
         for (window, duration) in [(1, 3), (7, 100), (10, 25), (1_000, 999)] {
-            let (grid, mut near) = (grid(0, window, duration), Nearby::default());
+            let (grid, mut near) = (grid(5, window, duration), Nearby::default());
             let mut rng = base::Rng::from_seed(window);
-            for at in (0..1_000).map(|_| rng.below(2 * duration as usize) as u64) {
-                assert_eq!(near.window_of(&grid, at), grid.window_of(at), "{at} by {window}");
+            for at in (0..1_000).map(|_| rng.below(10 + 2 * duration as usize) as u64) {
+                let (at, mut afar) = (Time::from_nanos(at), Nearby::default());
+                let found = [near.window_of(&grid, at), near.first_end_from(&grid, at)];
+                let measured = grid.measured(at).map(|measured| grid.window_of(measured));
+                let expected = [measured, afar.first_end_from(&grid, at)];
+                assert_eq!(found, expected, "{at} by {window}");
             }
         }
     }

@@ -190,15 +190,15 @@ impl Recorder {
     }
 
     /// A request's intended time has come; exactly one [`Recorder::end`] follows.
+    #[inline]
     pub fn begin(&mut self, intended: Time) {
         self.told.intended += 1;
         self.progress.intended.store(self.told.intended, Ordering::Relaxed);
         self.tell_time(intended);
-        let Some(at) = self.grid.measured(intended) else { return };
-        let window = self.near.window_of(&self.grid, at);
+        let Some(window) = self.near.window_of(&self.grid, intended) else { return };
         self.windows.begin(window);
         for span in &mut self.spans {
-            span.begin(window, at);
+            span.begin(&self.grid, window, intended);
         }
     }
 
@@ -206,6 +206,7 @@ impl Recorder {
     ///
     /// # Panics
     /// When more requests end in a window than began in it.
+    #[inline(always)] // most of it is known to a caller whose requests are sent in time
     pub fn end(&mut self, exchange: &Exchange) {
         if exchange.outcome == Outcome::Ok {
             self.told.ok += 1;
@@ -215,7 +216,7 @@ impl Recorder {
             self.progress.not_ok.store(self.told.not_ok, Ordering::Relaxed);
         }
         self.tell_time(exchange.ended);
-        let Some(at) = self.grid.measured(exchange.intended) else { return };
+        let Some(window) = self.near.window_of(&self.grid, exchange.intended) else { return };
         let since_intended =
             |time: Time| time.as_nanos().saturating_sub(exchange.intended.as_nanos());
         let ending = Ending {
@@ -224,21 +225,25 @@ impl Recorder {
             sent_ns: exchange.sent.map(|sent| self.grid.offset(sent)),
             dispatch_ns: exchange.sent.map_or(0, since_intended),
         };
-        let window = self.near.window_of(&self.grid, at);
         self.windows.end(window, &ending);
         if let Some(sent) = exchange.sent {
             let sent = self.near.first_end_from(&self.grid, sent);
             self.windows.flow(sent, self.near.first_end_from(&self.grid, exchange.ended));
         }
         for span in &mut self.spans {
-            span.end(&ending, window, at);
+            span.end(&self.grid, &ending, window, exchange.intended);
         }
         if self.plan.keep_requests {
-            if self.requests.len() < MAX_KEPT_REQUESTS {
-                self.requests.push(*exchange);
-            } else {
-                self.requests_left_out += 1;
-            }
+            self.keep(*exchange);
+        }
+    }
+
+    #[inline(never)] // nobody should have to make a whole of it for nothing
+    fn keep(&mut self, exchange: Exchange) {
+        if self.requests.len() < MAX_KEPT_REQUESTS {
+            self.requests.push(exchange);
+        } else {
+            self.requests_left_out += 1;
         }
     }
 

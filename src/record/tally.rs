@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use base::{FailureKind, Outcome};
+use base::{FailureKind, Outcome, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
@@ -44,6 +44,7 @@ impl Ending {
 }
 
 /// Adds an outcome to counters (whose `intended` was counted when the request began).
+#[inline]
 pub(crate) fn count(counts: &mut Counts, ending: &Ending) {
     counts.sent += u64::from(ending.sent_ns.is_some());
     match ending.outcome {
@@ -108,22 +109,21 @@ impl SpanMeter {
     /// Whether a request that was intended then, which is in this window, is of this span without
     /// the window being so as a whole.
     #[inline]
-    fn cuts(&self, window: usize, measured_ns: u64) -> bool {
-        !self.whole_windows.contains(&window)
-            && self.from_ns <= measured_ns
-            && measured_ns < self.to_ns
+    fn cuts(&self, grid: &Grid, window: usize, intended: Time) -> bool {
+        let is_within = |at| self.from_ns <= at && at < self.to_ns;
+        !self.whole_windows.contains(&window) && grid.measured(intended).is_some_and(is_within)
     }
 
     #[inline]
-    pub(crate) fn begin(&mut self, window: usize, measured_ns: u64) {
-        if self.cuts(window, measured_ns) {
+    pub(crate) fn begin(&mut self, grid: &Grid, window: usize, intended: Time) {
+        if self.cuts(grid, window, intended) {
             self.counts.intended += 1;
         }
     }
 
     #[inline]
-    pub(crate) fn end(&mut self, ending: &Ending, window: usize, measured_ns: u64) {
-        if self.cuts(window, measured_ns) {
+    pub(crate) fn end(&mut self, grid: &Grid, ending: &Ending, window: usize, intended: Time) {
+        if self.cuts(grid, window, intended) {
             self.record_edge(ending);
         } else if !self.whole_windows.contains(&window) {
             return;

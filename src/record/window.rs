@@ -36,7 +36,7 @@ impl Open {
         }
     }
 
-    #[inline]
+    #[inline(always)] // see Recorder::end
     fn record(&mut self, ending: &Ending) {
         if ending.outcome == Outcome::Ok {
             if ending.dispatch_ns == 0 {
@@ -142,7 +142,7 @@ impl Windows {
 
     /// # Panics
     /// When more requests end in a window than began: the engine ended one twice.
-    #[inline]
+    #[inline(always)] // see Recorder::end
     pub(crate) fn end(&mut self, window: usize, ending: &Ending) {
         let slot = &mut self.slots[window];
         assert!(slot.under_way > 0, "a request ended that did not begin, or ended twice");

@@ -38,22 +38,21 @@ fn rank(at: Time, seq: u64) -> Rank {
     Rank::from(at.as_nanos()) << 64 | Rank::from(seq << INDEX_BITS)
 }
 
+const fn time_of(rank: Rank) -> Time {
+    Time::from_nanos((rank >> 64) as u64)
+}
+
 /// Events in order of time; of the same time, in the order in which they were added.
 #[derive(Debug)]
 pub(crate) struct Agenda<E> {
-    /// When what stands first in each lane comes, and behind them in the heap and of the backends:
-    /// what comes next is found without a look at any of them.
+    /// When what stands first in each lane comes, and behind them in the heap, of the backends and
+    /// so on: what comes next is found without a look at any of them.
     first: [Rank; PLACES],
-    /// Which of them is the earliest and when that comes, the network left out: what is on it comes
-    /// at once where it has no delay, and what comes after that need not be found again.
-    soonest: Earliest,
-    /// The same of the places where most requests change nothing.
+    /// Which is the earliest of the places where most requests change nothing, and when that comes.
     rarely: Earliest,
     lanes: [VecDeque<Entry<E>>; LANES],
     heap: BinaryHeap<Entry<E>>,
     wakes: Wakes,
-    /// The next request.
-    arrival: Option<Entry<E>>,
     /// The one that stands outside.
     reminder: Option<Entry<E>>,
     seq: u64,
@@ -70,8 +69,8 @@ const ARRIVAL: usize = LANES + 2;
 const REMINDER: usize = LANES + 3;
 const PLACES: usize = LANES + 4;
 
-const NETWORK: usize = Lane::Network as usize;
 const RARELY: [usize; 3] = [HEAP, Lane::Attempt as usize, REMINDER];
+const OFTEN: [usize; 3] = [WAKES, ARRIVAL, Lane::Network as usize];
 
 /// A place, and when comes what stands first there.
 #[derive(Clone, Copy, Debug)]
@@ -90,9 +89,14 @@ impl Earliest {
     }
 }
 
-/// A backend, by its index, is to be looked at.
+/// What happens to every request, and is known by where it stands.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wake(pub(crate) u32);
+pub(crate) enum Usual {
+    /// The next request comes.
+    Arrival,
+    /// A backend, by its index, is to be looked at.
+    Wake(u32),
+}
 
 #[derive(Debug)]
 struct Entry<E> {
@@ -128,16 +132,14 @@ impl<E> Ord for Entry<E> {
     }
 }
 
-impl<E: From<Wake>> Agenda<E> {
+impl<E: From<Usual>> Agenda<E> {
     pub(crate) fn new() -> Self {
         Self {
             first: [NEVER; PLACES],
-            soonest: Earliest::NEVER,
             rarely: Earliest::NEVER,
             lanes: Default::default(),
             heap: BinaryHeap::new(),
             wakes: Wakes::default(),
-            arrival: None,
             reminder: None,
             seq: 0,
         }
@@ -146,8 +148,8 @@ impl<E: From<Wake>> Agenda<E> {
     /// How many events are to come.
     pub(crate) fn len(&self) -> usize {
         let lanes = self.lanes.iter().map(VecDeque::len).sum::<usize>();
-        let single = usize::from(self.arrival.is_some()) + usize::from(self.reminder.is_some());
-        lanes + self.heap.len() + self.wakes.len() + single
+        let single = [ARRIVAL, REMINDER].iter().filter(|place| self.first[**place] < NEVER);
+        lanes + self.heap.len() + self.wakes.len() + single.count()
     }
 
     /// Whether it soon has no place left in the order of entry.
@@ -175,16 +177,13 @@ impl<E: From<Wake>> Agenda<E> {
     }
 
     /// Adds the next request, of which there is one at a time.
-    pub(crate) fn push_arrival(&mut self, at: Time, event: E) {
-        debug_assert!(self.arrival.is_none(), "the one before has not come");
-        let entry = self.entry(at, event);
-        let rank = entry.rank();
-        self.arrival = Some(entry);
-        self.comes(ARRIVAL, rank);
+    pub(crate) fn push_arrival(&mut self, at: Time) {
+        debug_assert!(self.first[ARRIVAL] == NEVER, "the one before has not come");
+        self.first[ARRIVAL] = rank(at, self.next_seq());
     }
 
     /// Adds a look at a backend.
-    pub(crate) fn push_wake(&mut self, at: Time, Wake(backend): Wake) {
+    pub(crate) fn push_wake(&mut self, at: Time, backend: u32) {
         let rank = rank(at, self.next_seq()) | Rank::from(backend);
         debug_assert!(backend < 1 << INDEX_BITS, "no more backends than a rank can name");
         self.wakes.push(rank);
@@ -222,22 +221,34 @@ impl<E: From<Wake>> Agenda<E> {
     /// Whether something comes until then.
     #[inline]
     pub(crate) fn has_by(&self, at: Time) -> bool {
-        let first = self.soonest.rank.min(self.first[NETWORK]);
-        (first >> 64) as u64 <= at.as_nanos()
+        let comes = |rank| time_of(rank) <= at;
+        OFTEN.iter().any(|place| comes(self.first[*place])) || comes(self.rarely.rank)
     }
 
     /// The earliest event.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
-        let Earliest { place, .. } = self.soonest.or(NETWORK, self.first[NETWORK]);
-        if place == WAKES {
-            let rank = self.wakes.pop()?;
-            self.follows(WAKES, self.wakes.first());
-            let at = Time::from_nanos((rank >> 64) as u64);
-            return Some((at, Wake(backend_of(rank)).into()));
+        let often = OFTEN.map(|place| (place, self.first[place])).into_iter();
+        let Earliest { place, rank } =
+            often.fold(self.rarely, |least, (place, rank)| least.or(place, rank));
+        match place {
+            _ if rank == NEVER => None,
+            WAKES => {
+                self.wakes.pop();
+                self.first[WAKES] = self.wakes.first().unwrap_or(NEVER);
+                Some((time_of(rank), Usual::Wake(backend_of(rank)).into()))
+            }
+            ARRIVAL => {
+                self.first[ARRIVAL] = NEVER;
+                Some((time_of(rank), Usual::Arrival.into()))
+            }
+            place => self.pop_entry(place),
         }
+    }
+
+    fn pop_entry(&mut self, place: usize) -> Option<(Time, E)> {
         let (entry, next) = match place {
             HEAP => (self.heap.pop()?, self.heap.peek()),
-            ARRIVAL => (self.arrival.take()?, None),
             REMINDER => (self.reminder.take()?, None),
             lane => {
                 let queue = &mut self.lanes[lane];
@@ -252,11 +263,15 @@ impl<E: From<Wake>> Agenda<E> {
     /// Forgets void events of a lane of which `live` at most are not: deadlines of what has ended
     /// would else be kept until they pass. Those in front go at once; the others when they are more
     /// than half, so that an event costs the same however long it would have stood there.
+    #[inline(always)] // mostly there is nothing
     pub(crate) fn prune(&mut self, lane: Lane, live: usize, is_void: impl Fn(&E) -> bool) {
-        let queue = &mut self.lanes[lane as usize];
-        if queue.is_empty() {
-            return;
+        if !self.lanes[lane as usize].is_empty() {
+            self.prune_some(lane, live, is_void);
         }
+    }
+
+    fn prune_some(&mut self, lane: Lane, live: usize, is_void: impl Fn(&E) -> bool) {
+        let queue = &mut self.lanes[lane as usize];
         let before = queue.len();
         while queue.front().is_some_and(|entry| is_void(&entry.event)) {
             queue.pop_front();
@@ -277,9 +292,6 @@ impl<E: From<Wake>> Agenda<E> {
         if RARELY.contains(&place) {
             self.rarely = self.rarely.or(place, rank);
         }
-        if place != NETWORK {
-            self.soonest = self.soonest.or(place, rank);
-        }
     }
 
     /// What stood first in a place is gone, and this stands there now.
@@ -288,10 +300,6 @@ impl<E: From<Wake>> Agenda<E> {
         self.first[place] = next.unwrap_or(NEVER);
         if RARELY.contains(&place) {
             self.seek_rarely();
-        }
-        if place != NETWORK {
-            let [wakes, arrival] = [WAKES, ARRIVAL].map(|place| self.first[place]);
-            self.soonest = self.rarely.or(WAKES, wakes).or(ARRIVAL, arrival);
         }
     }
 
@@ -316,9 +324,15 @@ impl<E: From<Wake>> Agenda<E> {
 mod tests {
     use super::*;
 
-    impl From<Wake> for u32 {
-        fn from(Wake(backend): Wake) -> Self {
-            backend
+    /// Stands for the next request, where events are numbers.
+    const REQUEST: u32 = u32::MAX;
+
+    impl From<Usual> for u32 {
+        fn from(usual: Usual) -> Self {
+            match usual {
+                Usual::Arrival => REQUEST,
+                Usual::Wake(backend) => backend,
+            }
         }
     }
 
@@ -378,19 +392,22 @@ mod tests {
         let mut rng = base::Rng::from_seed(1);
         let mut agenda = Agenda::new();
         let mut expected = Vec::new();
-        for event in 0..10_000_u32 {
+        for number in 0..10_000_u32 {
             let at = Time::from_nanos(rng.below(1_000) as u64);
-            expected.push((at, event));
+            let mut event = number;
             match rng.below(5) {
-                4 => agenda.push_wake(at, Wake(event)),
-                3 => agenda.push(at, event),
-                2 if agenda.arrival.is_none() => agenda.push_arrival(at, event),
-                2 => agenda.push(at, event),
+                4 => agenda.push_wake(at, event),
+                2 if agenda.first[ARRIVAL] == NEVER => {
+                    event = REQUEST;
+                    agenda.push_arrival(at);
+                }
+                2 | 3 => agenda.push(at, event),
                 lane => agenda.push_to(lanes[lane], at, event),
             }
+            expected.push((at, number, event));
         }
         expected.sort_unstable();
-        let expected: Vec<u32> = expected.into_iter().map(|(_, event)| event).collect();
+        let expected: Vec<u32> = expected.into_iter().map(|(_, _, event)| event).collect();
         assert_eq!(drain(&mut agenda), expected);
     }
 

@@ -12,8 +12,10 @@ pub(crate) struct Balancers {
     /// Whom each request comes to. A stream of its own, so that more balancers move no arrival and
     /// no service time.
     draws: Rng,
-    /// Those that were spoken to: their outputs and their next timeout are to be looked at.
-    touched: Vec<u32>,
+    /// Who was spoken to last, and those before: their outputs and their next timeout are to be
+    /// looked at.
+    touched: Option<u32>,
+    touched_before: Vec<u32>,
     /// What they see of the backends.
     views: Views,
 }
@@ -44,7 +46,8 @@ impl Balancers {
         Self {
             all,
             draws: rng.fork("balancers"),
-            touched: (0..proxy.balancers).rev().collect(),
+            touched: Some(0),
+            touched_before: (1..proxy.balancers).rev().collect(),
             views,
         }
     }
@@ -66,8 +69,8 @@ impl Balancers {
     /// One of them, to speak to: it sees what there is to be seen by now.
     #[inline]
     pub(crate) fn turn_to(&mut self, now: Time, number: u32) -> &mut Balancer {
-        if self.touched.last() != Some(&number) {
-            self.touched.push(number);
+        if self.touched != Some(number) {
+            self.touched_before.extend(self.touched.replace(number));
         }
         let balancer = &mut self.all[number as usize].balancer;
         if !self.views.are_empty() {
@@ -77,6 +80,7 @@ impl Balancers {
     }
 
     /// An attempt of one of them is over.
+    #[inline(always)] // every request passes here
     pub(crate) fn end(
         &mut self,
         now: Time,
@@ -108,14 +112,12 @@ impl Balancers {
         self.all.iter().map(|station| &station.balancer)
     }
 
-    /// Whether there is somebody to look at.
-    pub(crate) const fn is_touched(&self) -> bool {
-        !self.touched.is_empty()
-    }
-
     /// Somebody to look at, until `None`.
+    #[inline]
     pub(crate) fn next_touched(&mut self) -> Option<u32> {
-        self.touched.pop()
+        let last = self.touched?;
+        self.touched = self.touched_before.pop();
+        Some(last)
     }
 
     /// An entry of the agenda has come; whether it is the one that counts.

@@ -129,6 +129,7 @@ impl Client {
         }
     }
 
+    #[inline]
     pub(crate) fn next_arrival(&mut self) -> Option<Arrival> {
         self.arrivals.next()
     }
@@ -147,9 +148,9 @@ impl Client {
         key
     }
 
-    /// Whether its client is the first to lose patience.
-    pub(crate) fn is_oldest(&self, key: Key) -> bool {
-        self.patience.oldest().is_some_and(|waiting| waiting.key == key)
+    /// Whether the client of an open request is the first to lose patience.
+    pub(crate) const fn is_oldest(&self, key: Key) -> bool {
+        self.patience.is_oldest(key)
     }
 
     /// When the first client will have lost patience.
@@ -160,19 +161,22 @@ impl Client {
     }
 
     /// All that a policy may know of an open request.
+    #[inline(always)] // every request passes here
     pub(crate) fn meta(&self, key: Key) -> RequestMeta {
-        let hash = |known_by| match known_by {
+        let [key_hash, limit_key] = self.known_by.map(|known_by| match known_by {
             KnownBy::Nothing => None,
             KnownBy::Alike(hash) => Some(hash),
-            KnownBy::Key => {
-                let luck = self.open.get(key)?.arrival.luck;
-                Some(hash_key(self.keys.as_ref()?.of(luck).to_string().as_bytes()))
-            }
-        };
-        let [key_hash, limit_key] = self.known_by.map(hash);
+            KnownBy::Key => self.hash_of_key(key),
+        });
         let plain = RequestMeta::new(Self::id(key), self.idempotent);
         // Simulated requests have no body that could not be sent again.
         RequestMeta { replayable: true, key: key_hash, limit_key, ..plain }
+    }
+
+    #[inline(never)]
+    fn hash_of_key(&self, key: Key) -> Option<u64> {
+        let luck = self.open.get(key)?.arrival.luck;
+        Some(hash_key(self.keys.as_ref()?.of(luck).to_string().as_bytes()))
     }
 
     /// What a request is called where it is spoken of. The id is its key here, so that it is found

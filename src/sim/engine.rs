@@ -15,7 +15,7 @@ use scenario::Trial;
 use workload::{Arrival, FaultPlan};
 
 use self::upkeep::Check;
-use crate::agenda::{Agenda, Lane, MAX_EVENTS, Wake};
+use crate::agenda::{Agenda, Lane, MAX_EVENTS, Usual};
 use crate::client::Client;
 use crate::connections::Kept;
 use crate::idle::IdleReports;
@@ -184,9 +184,13 @@ enum Event {
     Idle(u32, u32),
 }
 
-impl From<Wake> for Event {
-    fn from(Wake(backend): Wake) -> Self {
-        Self::Backend(backend)
+impl From<Usual> for Event {
+    #[inline]
+    fn from(usual: Usual) -> Self {
+        match usual {
+            Usual::Arrival => Self::Arrival,
+            Usual::Wake(backend) => Self::Backend(backend),
+        }
     }
 }
 
@@ -218,6 +222,8 @@ struct Engine<'a> {
     /// Attempts whose request was answered by another one: the subject is about to break them off.
     losers: Vec<Key>,
     checks: Slab<Check>,
+    /// Somebody wants to know when backends are idle, or will be.
+    reported: bool,
     /// The subject has asked for the load of a backend, so all of them watch theirs.
     load_watched: bool,
     /// The agenda's day of which [`Engine::look_ahead`] knows.
@@ -232,6 +238,8 @@ impl<'a> Engine<'a> {
     fn new(trial: &'a Trial, recorder: &'a mut Recorder) -> Self {
         let variant = &trial.variant;
         let rng = Rng::from_seed(trial.seed);
+        let subject = Subject::new(&variant.proxy, &variant.backends, &rng);
+        let idle_reports = IdleReports::of(&variant.proxy, variant.backends.len(), &rng);
         Self {
             trial,
             recorder,
@@ -242,9 +250,10 @@ impl<'a> Engine<'a> {
             late: None,
             answers: Slab::new(),
             client: Client::new(&variant.load, &variant.proxy.settings, &rng),
-            subject: Subject::new(&variant.proxy, &variant.backends, &rng),
+            reported: idle_reports.is_some() || subject.wants_work(),
+            subject,
             servers: Server::all(variant.backends.iter().map(|backend| &backend.model)),
-            idle_reports: IdleReports::of(&variant.proxy, variant.backends.len(), &rng),
+            idle_reports,
             kept: Kept::new(variant.backends.len(), variant.proxy.balancers as usize),
             legs: Slab::new(),
             coming: None,
@@ -313,7 +322,7 @@ impl<'a> Engine<'a> {
     }
 
     fn check_limits(&self) -> Result<(), Error> {
-        if self.subject.unseen() > self.most {
+        if self.pending().max(self.subject.unseen()) > self.most {
             return Err(self.too_much());
         }
         if self.agenda.is_exhausted() {
@@ -330,9 +339,6 @@ impl<'a> Engine<'a> {
         if day != self.day {
             self.day = day;
             self.look_ahead();
-        }
-        if matches!(event, Event::Arrival) && self.pending() > self.most {
-            return Err(self.too_much());
         }
         Ok(event)
     }
@@ -385,21 +391,19 @@ impl<'a> Engine<'a> {
     #[inline]
     fn settle_subject(&mut self) {
         // Half of the events speak to none.
-        if self.subject.is_touched() {
-            self.settle_touched();
+        while let Some(balancer) = self.subject.next_touched() {
+            self.settle_balancer(balancer);
         }
+        debug_assert!(self.losers.is_empty(), "a balancer breaks off what it has decided against");
     }
 
-    fn settle_touched(&mut self) {
-        while let Some(balancer) = self.subject.next_touched() {
-            while let Some(output) = self.subject.poll_output(balancer) {
-                self.perform(balancer, output);
-            }
-            if let Some(at) = self.subject.arm(balancer) {
-                self.agenda.push(at, Event::Balancer(balancer));
-            }
+    fn settle_balancer(&mut self, balancer: u32) {
+        while let Some(output) = self.subject.poll_output(balancer) {
+            self.perform(balancer, output);
         }
-        assert!(self.losers.is_empty(), "a balancer breaks off what it has decided against");
+        if let Some(at) = self.subject.arm(balancer) {
+            self.agenda.push(at, Event::Balancer(balancer));
+        }
     }
 
     #[cold]

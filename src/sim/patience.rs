@@ -46,6 +46,12 @@ impl Patience {
         self.links.get(self.oldest as usize).map(|link| &link.waiting)
     }
 
+    /// Whether one that waits has waited longest.
+    #[inline]
+    pub(crate) const fn is_oldest(&self, key: Key) -> bool {
+        self.oldest == key.slot
+    }
+
     /// A client's wait will end soon.
     #[inline]
     pub(crate) fn prefetch(&self, key: Key) {
@@ -96,12 +102,12 @@ mod tests {
     use base::Slab;
 
     use super::*;
-    use crate::agenda::{Agenda, Wake};
+    use crate::agenda::{Agenda, Usual};
 
     #[test]
     fn the_oldest_is_the_first_of_those_that_have_not_ended() {
         let mut rng = base::Rng::from_seed(5);
-        let mut agenda = Agenda::<Wake>::new();
+        let mut agenda = Agenda::<Usual>::new();
         let (mut patience, mut slab, mut open) = (Patience::new(), Slab::new(), Vec::new());
         for _ in 0..10_000 {
             if open.is_empty() || rng.chance(0.5) {

@@ -28,6 +28,15 @@ pub(crate) struct Connection {
     life: u32,
 }
 
+/// What a look at a backend finds.
+#[must_use]
+pub(crate) enum Look {
+    /// An answer; there may be more.
+    Answer(Answer),
+    /// No more; when to look again, if the agenda does not know it yet.
+    Done(Option<Time>),
+}
+
 impl Server {
     /// One for each of these models. Neighbours of the same model share it: with thousands of
     /// backends it is then at hand when one of them needs it.
@@ -91,11 +100,17 @@ impl Server {
         }
     }
 
-    /// The next answer that is due.
-    pub(crate) fn poll_answer(&mut self, now: Time) -> Option<Answer> {
-        let answer = self.behaviour.poll_answer(now)?;
-        self.failed += u64::from(answer.status.is_none_or(|status| status >= 500));
-        Some(answer)
+    /// The next answer that is due, until there is none.
+    #[inline(always)] // every request passes here, twice
+    pub(crate) fn look(&mut self, now: Time) -> Look {
+        match self.behaviour.poll(now) {
+            Ok(answer) => {
+                self.failed += u64::from(answer.status.is_none_or(|status| status >= 500));
+                Look::Answer(answer)
+            }
+            // What is to come may have been put off; the look in between finds nothing.
+            Err(at) => Look::Done(at.filter(|at| *at < self.wake).inspect(|at| self.wake = *at)),
+        }
     }
 
     /// A fault begins or ends; whether all connections to it are reset.
@@ -105,17 +120,6 @@ impl Server {
         let crashes = change.begins && change.kind == FaultKind::Crash;
         self.life += u32::from(crashes);
         crashes
-    }
-
-    /// When to look for answers, if the agenda does not know it yet.
-    pub(crate) fn arm(&mut self) -> Option<Time> {
-        let at = self.behaviour.poll_timeout()?;
-        if at >= self.wake {
-            // It may have been put off; the look in between finds nothing and arms again.
-            return None;
-        }
-        self.wake = at;
-        Some(at)
     }
 
     /// An entry of the agenda has come; whether it is the one that counts.

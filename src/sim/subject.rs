@@ -130,6 +130,7 @@ impl Subject {
     }
 
     /// A request arrives at a balancer.
+    #[inline(always)] // every request passes here
     pub(crate) fn request(&mut self, now: Time, balancer: u32, meta: RequestMeta) -> Step {
         match self {
             Self::Lab(balancers) => {
@@ -252,11 +253,6 @@ impl Subject {
         {
             balancers.turn_to(now, balancer).handle_timeout(now);
         }
-    }
-
-    /// Whether a balancer was spoken to.
-    pub(crate) fn is_touched(&self) -> bool {
-        matches!(self, Self::Lab(balancers) if balancers.is_touched())
     }
 
     /// A balancer that was spoken to, until `None`: what it has to say and when it wants to be

@@ -170,6 +170,7 @@ impl Arrivals {
 impl Iterator for Arrivals {
     type Item = Arrival;
 
+    #[inline]
     fn next(&mut self) -> Option<Arrival> {
         let at = loop {
             let segment = self.segments.front()?;

@@ -129,6 +129,7 @@ impl Behaviour {
 
     /// A request was read; nobody of its name is inside. `luck` (the request's, mixed with its
     /// attempt number) decides its service time and whether it meets an error.
+    #[inline]
     pub fn handle_request(&mut self, now: Time, work: WorkId, luck: u64) -> Admission {
         self.advance(now);
         if self.condition.resets() {
@@ -220,11 +221,21 @@ impl Behaviour {
     }
 
     /// An answer that is due, in order of time, until `None`.
-    #[inline]
     pub fn poll_answer(&mut self, now: Time) -> Option<Answer> {
+        self.poll(now).ok()
+    }
+
+    /// The same; where there is none, when one will be due, as [`Behaviour::poll_timeout`] tells.
+    ///
+    /// # Errors
+    /// That is not one: every second answer, at least, is asked for in vain.
+    #[inline]
+    pub fn poll(&mut self, now: Time) -> Result<Answer, Option<Time>> {
         self.now = self.now.max(now);
-        // Every second answer, at least, is asked for in vain.
-        if self.poll_timeout()? > self.now { None } else { self.next_answer() }
+        match self.poll_timeout() {
+            Some(due) if due <= self.now => self.next_answer().ok_or_else(|| self.poll_timeout()),
+            due => Err(due),
+        }
     }
 
     fn next_answer(&mut self) -> Option<Answer> {
@@ -290,6 +301,7 @@ impl Behaviour {
         }
     }
 
+    #[cold]
     fn catch_up(&mut self) {
         while let Some((at, kind)) = self.next_end().filter(|&(at, _)| at <= self.now) {
             if let Some(answer) = self.end(at, kind) {
@@ -324,6 +336,7 @@ impl Behaviour {
     }
 
     /// Ends what ends next, at its time; its answer, if somebody is there for it.
+    #[inline(always)] // most answers are taken when they are due, and so in one place
     fn end(&mut self, at: Time, place: Place) -> Option<Answer> {
         let lane = match (place, &mut self.bypass) {
             (Place::Bypassing, Some(bypass)) => &mut **bypass,
@@ -359,6 +372,7 @@ impl Behaviour {
     }
 
     /// Starts service; faults that slow it down count from here on.
+    #[inline(always)] // every request passes here
     fn start(&mut self, at: Time, job: Job, demand_ns: u64) {
         self.service.insert(at, job, self.slowed(demand_ns));
         if self.model.discipline == Discipline::Ps {
@@ -373,6 +387,7 @@ impl Behaviour {
     }
 
     /// Gives a free server to the oldest request that waits.
+    #[inline(always)] // as above
     fn refill(&mut self, at: Time) {
         while self.has_free_server()
             && let Some((job, demand_ns)) = self.queue.pop_front()

@@ -57,30 +57,63 @@ impl Condition {
         }
     }
 
-    #[inline]
-    fn active(&self) -> &[(u32, FaultKind)] {
-        self.0.as_ref().map_or(&[], |active| &active.0)
-    }
-
-    fn any(&self, wanted: impl Fn(&FaultKind) -> bool) -> bool {
-        self.active().iter().any(|(_, kind)| wanted(kind))
-    }
-
     pub(crate) fn crashed(&self) -> bool {
-        self.any(|kind| matches!(kind, FaultKind::Crash))
+        self.0.as_ref().is_some_and(|active| active.crashed())
     }
 
     pub(crate) fn hangs(&self) -> bool {
-        self.any(|kind| matches!(kind, FaultKind::Hang))
+        self.0.as_ref().is_some_and(|active| active.hangs())
     }
 
     /// Whether a request that is read has its connection reset. A hanging backend does not even
     /// look at it.
+    #[inline]
     pub(crate) fn resets(&self) -> bool {
-        self.crashed() || (!self.hangs() && self.any(|kind| matches!(kind, FaultKind::Reset)))
+        self.0.as_ref().is_some_and(|active| active.resets())
     }
 
     pub(crate) fn gate(&self) -> Gate {
+        self.0.as_ref().map_or(Gate::Open, |active| active.gate())
+    }
+
+    /// By how much a request that starts now is slower.
+    #[inline]
+    pub(crate) fn factor(&self) -> f64 {
+        self.0.as_ref().map_or(1.0, |active| active.factor())
+    }
+
+    /// Whether the request of this luck meets an error. Errors draw from a stream of their own, so
+    /// that they move no service time.
+    #[inline]
+    pub(crate) fn error(&self, luck: &Rng) -> Option<ErrorAnswer> {
+        self.0.as_ref()?.error(luck)
+    }
+
+    /// What a health check meets.
+    pub(crate) fn health(&self, service: &Distribution) -> HealthAnswer {
+        let sound = HealthAnswer::Status(200, Duration::ZERO);
+        self.0.as_ref().map_or(sound, |active| active.health(service))
+    }
+}
+
+impl Active {
+    fn any(&self, wanted: impl Fn(&FaultKind) -> bool) -> bool {
+        self.0.iter().any(|(_, kind)| wanted(kind))
+    }
+
+    fn crashed(&self) -> bool {
+        self.any(|kind| matches!(kind, FaultKind::Crash))
+    }
+
+    fn hangs(&self) -> bool {
+        self.any(|kind| matches!(kind, FaultKind::Hang))
+    }
+
+    fn resets(&self) -> bool {
+        self.crashed() || (!self.hangs() && self.any(|kind| matches!(kind, FaultKind::Reset)))
+    }
+
+    fn gate(&self) -> Gate {
         if self.crashed() {
             Gate::Crashed
         } else if self.any(|kind| matches!(kind, FaultKind::Refuse)) {
@@ -90,19 +123,16 @@ impl Condition {
         }
     }
 
-    /// By how much a request that starts now is slower.
-    pub(crate) fn factor(&self) -> f64 {
-        self.active().iter().fold(1.0, |product, (_, kind)| match kind {
+    fn factor(&self) -> f64 {
+        self.0.iter().fold(1.0, |product, (_, kind)| match kind {
             FaultKind::Slow { factor, .. } => product * factor,
             _ => product,
         })
     }
 
-    /// Whether the request of this luck meets an error. Errors draw from a stream of their own, so
-    /// that they move no service time.
-    pub(crate) fn error(&self, luck: &Rng) -> Option<ErrorAnswer> {
+    fn error(&self, luck: &Rng) -> Option<ErrorAnswer> {
         let mut draws = None;
-        self.active().iter().find_map(|(_, kind)| match *kind {
+        self.0.iter().find_map(|(_, kind)| match *kind {
             FaultKind::Errors { status, ratio, after, .. } => {
                 let draws = draws.get_or_insert_with(|| luck.fork("errors"));
                 draws.chance(ratio).then_some(ErrorAnswer { status, after })
@@ -111,8 +141,7 @@ impl Condition {
         })
     }
 
-    /// What a health check meets.
-    pub(crate) fn health(&self, service: &Distribution) -> HealthAnswer {
+    fn health(&self, service: &Distribution) -> HealthAnswer {
         if self.crashed() {
             return HealthAnswer::Reset;
         }
@@ -123,7 +152,7 @@ impl Condition {
             return HealthAnswer::Reset;
         }
         let (mut status, mut wait, mut factor) = (200, Duration::ZERO, 1.0);
-        for (_, kind) in self.active() {
+        for (_, kind) in &self.0 {
             match *kind {
                 FaultKind::Slow { factor: by, health: true } => factor *= by,
                 FaultKind::Errors { status: wrong, after, health: true, .. } if status == 200 => {

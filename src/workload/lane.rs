@@ -127,9 +127,20 @@ impl Lane {
     }
 
     /// Adds work that needs so much of the lane's time.
+    #[inline(always)] // every request passes here
     pub(crate) fn insert(&mut self, now: Time, job: Job, demand_ns: u64) {
         let target = self.reading_at(now) + (u128::from(demand_ns) << FRACTION);
         let entry = Entry { target, job };
+        if self.first.is_none() && self.speed == Speed::FULL {
+            self.first = Some(entry);
+            // What the lane's clock comes to.
+            self.due = Some(Time::from_nanos(now.as_nanos().saturating_add(demand_ns)));
+        } else {
+            self.insert_among(entry);
+        }
+    }
+
+    fn insert_among(&mut self, entry: Entry) {
         match &mut self.first {
             None => self.first = Some(entry),
             Some(first) if entry.key() < first.key() => {
@@ -171,11 +182,15 @@ impl Lane {
     }
 
     /// Takes out what is done first.
+    #[inline(always)] // every request passes here
     pub(crate) fn pop(&mut self) -> Option<Job> {
-        let next = self.rest.pop();
-        let first = std::mem::replace(&mut self.first, next);
-        self.due = self.due_now();
-        first.map(|entry| entry.job)
+        let first = self.first.take()?;
+        self.due = None;
+        if !self.rest.is_empty() {
+            self.first = self.rest.pop();
+            self.due = self.due_now();
+        }
+        Some(first.job)
     }
 
     /// A piece of work is called off; [`Lane::drop_void`] is told which.
@@ -216,6 +231,7 @@ impl Lane {
     }
 
     /// How much work is here.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len() - self.void as usize
     }

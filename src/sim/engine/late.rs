@@ -82,17 +82,10 @@ impl Engine<'_> {
 
     /// An attempt begins; it sets out, or knocks, when its time there is over.
     #[cold]
-    pub(super) fn send_late(&mut self, leg: Key, connect_by: Time) {
+    pub(super) fn send_late(&mut self, leg: Key, connect_by: Time, luck: u64, reused: bool) {
         let Some(late) = &self.late else { return };
-        let attempt = self.legs.get_mut(leg).expect("it was inserted just now");
-        let (backend, balancer) = (attempt.order.backend, attempt.order.balancer);
-        let reused = self.kept.take(backend, balancer);
-        let request = self.client.get_mut(attempt.request).expect("open while it has an attempt");
-        let at = self.now + late.there(request.luck(attempt.order.number), reused);
-        if reused {
-            attempt.reused = true;
-            attempt.connection = Some(self.servers[backend as usize].connection());
-        } else if connect_by < at + 2 * self.delay {
+        let at = self.now + late.there(luck, reused);
+        if !reused && connect_by < at + 2 * self.delay {
             self.agenda.push(connect_by, Event::ConnectBy(leg));
         }
         self.agenda.push(at, Event::SetOut(leg));

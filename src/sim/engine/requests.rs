@@ -5,17 +5,18 @@ use base::{AttemptId, FailureKind, Key, Outcome, Sent, Time, prefetch};
 use workload::WorkId;
 
 use super::{Answer, Engine, Event, Leg, Parcel};
-use crate::agenda::{Lane, Wake};
+use crate::agenda::Lane;
 use crate::client::Client;
 use crate::patience::Waiting;
-use crate::server::Connection;
+use crate::server::{Connection, Look};
 use crate::subject::{Limits, Order, Step};
 
 impl Engine<'_> {
+    #[inline(always)] // every request passes here
     pub(super) fn push_arrival(&mut self) {
         self.coming = self.client.next_arrival();
         if let Some(arrival) = &self.coming {
-            self.agenda.push_arrival(arrival.at, Event::Arrival);
+            self.agenda.push_arrival(arrival.at);
         }
     }
 
@@ -34,12 +35,14 @@ impl Engine<'_> {
     }
 
     /// A request comes to its balancer.
+    #[inline(always)] // every request passes here
     pub(super) fn enter(&mut self, request: Key, balancer: u32) {
         let step = self.subject.request(self.now, balancer, self.client.meta(request));
         self.proceed(request, step, None);
     }
 
     /// The next attempt of a request, or its end; `backend` is the one that answered.
+    #[inline(always)] // most who ask get one kind of step
     pub(super) fn proceed(&mut self, request: Key, step: Step, backend: Option<u32>) {
         match step {
             Step::Send(order, limits) => self.send(request, order, limits),
@@ -93,20 +96,27 @@ impl Engine<'_> {
 
 impl Engine<'_> {
     fn send(&mut self, request: Key, order: Order, Limits { connect_by, answer_by }: Limits) {
-        prefetch(&self.servers[order.backend as usize]);
-        let leg = self.legs.insert(Leg { request, order, connection: None, reused: false });
-        self.client.get_mut(request).expect("the subject knows open requests alone").legs.add(leg);
+        let Order { backend, balancer, number, .. } = order;
+        let server = &self.servers[backend as usize];
+        prefetch(server);
+        let reused = self.kept.take(backend, balancer);
+        let connection = reused.then(|| server.connection());
+        let leg = self.legs.insert(Leg { request, order, connection, reused });
+        let open = self.client.get_mut(request).expect("the subject knows open requests alone");
+        open.legs.add(leg);
+        let luck = open.luck(number);
         if answer_by < Time::MAX {
             self.agenda.push_to(Lane::Attempt, answer_by, Event::AnswerBy(leg));
         }
-        if self.late.is_some() {
-            return self.send_late(leg, connect_by);
+        match (&self.late, connection) {
+            (Some(_), _) => self.send_late(leg, connect_by, luck, reused),
+            (None, Some(connection)) => self.post(Parcel { leg, backend, connection, luck }),
+            (None, None) => self.connect(leg, connect_by),
         }
-        if self.kept.take(order.backend, order.balancer) {
-            self.legs.get_mut(leg).expect("just inserted").reused = true;
-            self.transmit(leg, self.servers[order.backend as usize].connection());
-            return;
-        }
+    }
+
+    #[cold]
+    fn connect(&mut self, leg: Key, connect_by: Time) {
         if connect_by < self.now + 2 * self.delay {
             self.agenda.push(connect_by, Event::ConnectBy(leg));
         }
@@ -124,13 +134,21 @@ impl Engine<'_> {
         self.travel(reply);
     }
 
+    /// An attempt has its connection.
+    #[cold]
     pub(super) fn transmit(&mut self, leg: Key, connection: Connection) {
         let Some(attempt) = self.legs.get_mut(leg) else { return };
         attempt.connection = Some(connection);
         let Order { backend, number, .. } = attempt.order;
         let request = self.client.get_mut(attempt.request).expect("open while it has an attempt");
         let luck = request.luck(number);
-        self.parcels.push_back(Parcel { leg, backend, connection, luck });
+        self.post(Parcel { leg, backend, connection, luck });
+    }
+
+    /// Sends a request over its connection.
+    #[inline]
+    fn post(&mut self, parcel: Parcel) {
+        self.parcels.push_back(parcel);
         self.travel(Event::Request);
     }
 
@@ -194,6 +212,7 @@ impl Engine<'_> {
         self.subject.aborted(self.now, &attempt.order);
     }
 
+    #[inline(always)] // answers are the usual reason
     fn end_leg(&mut self, leg: Key) -> Option<Leg> {
         let ended = self.legs.remove(leg)?;
         if let Some(open) = self.client.get_mut(ended.request) {
@@ -224,28 +243,33 @@ impl Engine<'_> {
     }
 
     /// Sends on what a backend has ready, and looks again when there will be more.
-    #[inline(never)] // or there are two of it, which every request needs
+    #[inline(always)] // two places, which every request passes
     pub(super) fn settle_server(&mut self, backend: u32) {
-        while let Some(answer) = self.servers[backend as usize].poll_answer(self.now) {
-            let leg = Key::unpack(answer.work.0);
-            let event = match answer.status {
-                Some(status) => Event::Answer(leg, status),
-                None => Event::Reset(leg),
-            };
-            match self.late {
-                None => self.travel(event),
-                Some(_) => self.return_late(leg, event),
+        let next = loop {
+            match self.servers[backend as usize].look(self.now) {
+                Look::Answer(answer) => self.give_back(&answer),
+                Look::Done(next) => break next,
             }
+        };
+        if let Some(at) = next {
+            self.agenda.push_wake(at, backend);
         }
-        if let Some(at) = self.servers[backend as usize].arm() {
-            self.agenda.push_wake(at, Wake(backend));
+        if self.reported {
+            self.report_work(backend);
         }
-        if self.idle_reports.is_some() {
-            self.report_idle(backend);
-        }
-        if self.subject.wants_work() {
-            let at = self.servers[backend as usize].behaviour.free_at();
-            self.subject.free_at(self.now, backend, at);
+    }
+
+    /// Sends an answer back over the network.
+    #[inline]
+    fn give_back(&mut self, answer: &workload::Answer) {
+        let leg = Key::unpack(answer.work.0);
+        let event = match answer.status {
+            Some(status) => Event::Answer(leg, status),
+            None => Event::Reset(leg),
+        };
+        match self.late {
+            None => self.travel(event),
+            Some(_) => self.return_late(leg, event),
         }
     }
 }

@@ -110,9 +110,18 @@ impl Engine<'_> {
         self.subject.probed(self.now, balancer, probe.id, result);
     }
 
-    /// A backend tells that it is idle, if it is and has not told.
+    /// A backend tells what there is to tell of its work, to those that want to know.
     #[cold]
-    pub(super) fn report_idle(&mut self, backend: u32) {
+    pub(super) fn report_work(&mut self, backend: u32) {
+        self.report_idle(backend);
+        if self.subject.wants_work() {
+            let at = self.servers[backend as usize].behaviour.free_at();
+            self.subject.free_at(self.now, backend, at);
+        }
+    }
+
+    /// A backend tells that it is idle, if it is and has not told.
+    fn report_idle(&mut self, backend: u32) {
         let Some(reports) = &mut self.idle_reports else { return };
         let server = &self.servers[backend as usize];
         if server.accept().is_none() {
