@@ -2,12 +2,20 @@
 //! every strategy over 10, 100 and 1,000 backends, with as many requests in flight as backends;
 //! then how much more that is than with the plainest strategy, which is the pick's own part.
 //! It must not judge: the figures belong in reports/benchmarks.md, with the machine's description.
+//!
+//! `play STRATEGY BACKENDS REQUESTS plain|everything` plays so many requests and says nothing: for
+//! callgrind, which counts the same instructions every time. "everything" is each policy switched on,
+//! as `make bench` has them, but probes, which are no part of a request.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hint::black_box;
+use std::time::Duration;
 
 use base::{AttemptId, Clock, RequestId, RequestMeta, Rng, Time};
 use policy::{
-    Balancer, Command, End, Head, Load, Next, Output, ProbeResult, Registry, Settings, Verdict,
+    AdaptiveSettings, Balancer, Command, EjectionSettings, End, Head, HedgingSettings, KeySource,
+    KeyedRate, LimitSettings, Load, Next, Output, PanicSettings, ProbeResult, QueueSettings, Rate,
+    RateSettings, Registry, RetrySettings, Settings, SlowStartSettings, TimeoutSettings, Verdict,
 };
 
 const ROUNDS: usize = 5;
@@ -19,16 +27,19 @@ struct Bench {
     balancer: Balancer,
     in_flight: VecDeque<AttemptId>,
     requests: u64,
+    /// Requests have the key of a client.
+    limited: bool,
 }
 
 impl Bench {
     fn new(settings: Settings, backends: usize) -> Self {
+        let limited = settings.limits.is_some();
         let mut balancer = Balancer::new(settings, &Rng::from_seed(1));
         for i in 0..backends {
             let command = Command::Add { name: format!("b-{i}"), weight: 1 };
             balancer.handle_command(Time::ZERO, command).expect("name and weight are good");
         }
-        let mut bench = Self { balancer, in_flight: VecDeque::new(), requests: 0 };
+        let mut bench = Self { balancer, in_flight: VecDeque::new(), requests: 0, limited };
         for _ in 0..backends {
             bench.begin();
         }
@@ -40,7 +51,9 @@ impl Bench {
         let id = self.requests;
         self.requests += 1;
         let key = Some(base::rng::mix(id, 1));
-        let request = RequestMeta { key, ..RequestMeta::new(RequestId(id), true) };
+        let limit_key = self.limited.then_some(7);
+        let plain = RequestMeta::new(RequestId(id), true);
+        let request = RequestMeta { key, limit_key, replayable: true, ..plain };
         match self.balancer.handle_request(Time::from_nanos(id * 10_000), request) {
             Verdict::Send(attempt) => self.in_flight.push_back(attempt.id),
             other => unreachable!("every backend is ready: {other:?}"),
@@ -80,6 +93,55 @@ const SIZES: [usize; 3] = [10, 100, 1_000];
 /// A strategy whose pick is one draw: what is beyond its figure is the pick of the others.
 const PLAIN: &str = "random";
 
+/// Every policy switched on.
+fn everything(plain: Settings) -> Settings {
+    let rate = Rate { rate: 1e7, burst: 10_000_000 };
+    let keyed = KeyedRate { key: KeySource::Address, each: rate, keys: 10_000 };
+    let adaptive = AdaptiveSettings { min: 10_000, max: 10_000, ..AdaptiveSettings::default() };
+    let min_delay = Duration::from_millis(500);
+    Settings {
+        ejection: Some(EjectionSettings::default()),
+        slow_start: Some(SlowStartSettings::default()),
+        panic: Some(PanicSettings::default()),
+        retry: Some(RetrySettings::default()),
+        hedging: Some(HedgingSettings { min_delay, ..HedgingSettings::default() }),
+        limits: Some(LimitSettings {
+            rate: RateSettings { global: Some(rate), keyed: Some(keyed) },
+            adaptive: Some(adaptive),
+            ..LimitSettings::default()
+        }),
+        queue: Some(QueueSettings::default()),
+        timeout: TimeoutSettings {
+            attempt: Some(Duration::from_secs(30)),
+            total: Some(Duration::from_secs(60)),
+            ..TimeoutSettings::default()
+        },
+        ..plain
+    }
+}
+
+/// One strategy, without a word.
+fn play(name: &str, backends: &str, requests: &str, settings: &str) {
+    let registry = Registry::standard();
+    let entry = registry.entries().iter().find(|entry| entry.name == name);
+    let entry = entry.expect("STRATEGY is known");
+    let plain = Settings::plain(entry.choose(&BTreeMap::new()).expect("defaults are valid"));
+    let settings = match settings {
+        "plain" => plain,
+        "everything" => everything(plain),
+        _ => panic!("give `plain` or `everything`, not {settings:?}"),
+    };
+    let number = |text: &str| text.parse::<usize>().expect("BACKENDS and REQUESTS are numbers");
+    let mut bench = Bench::new(settings, number(backends));
+    for _ in 0..number(requests) {
+        bench.end();
+        bench.drain();
+        black_box(bench.balancer.poll_timeout());
+        bench.begin();
+        black_box(bench.balancer.poll_timeout());
+    }
+}
+
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
@@ -92,6 +154,11 @@ fn main() {
     let mut benches: Vec<(&str, usize, Bench)> = Vec::new();
     // `cargo bench -p policy -- p2c prequal`: these alone, beside the plain one.
     let named: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    if let [what, name, backends, requests, settings] = &named[..]
+        && what == "play"
+    {
+        return play(name, backends, requests, settings);
+    }
     let wanted =
         |name: &str| named.is_empty() || name == PLAIN || named.iter().any(|other| other == name);
     for entry in registry.entries().iter().filter(|entry| wanted(entry.name)) {
