@@ -36,6 +36,12 @@ impl Time {
         self.0 as f64 / 1e9
     }
 
+    /// So many nanoseconds later: adding a `Duration` takes a multiplication and its checks.
+    #[must_use]
+    pub const fn after_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// How long ago `earlier` was; zero when it lies ahead.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -6,6 +6,7 @@
 
 mod change;
 mod consult;
+mod digest;
 mod ejection;
 mod explain;
 mod hedging;
@@ -21,9 +22,10 @@ use std::collections::VecDeque;
 use base::{AttemptId, BackendId, Key, ProbeId, Rng, Time};
 
 use self::consult::Consultation;
+use self::digest::Digest;
 pub use self::explain::{Excluded, Explained, Explanation, MAX_EXPLAINED};
-use self::requests::seen;
-use self::under_way::{Stage, UnderWay};
+use self::requests::{is_failure, is_good};
+use self::under_way::UnderWay;
 use self::upkeep::{Upkeep, valid_weight};
 use crate::adaptive::Adaptive;
 use crate::alarms::{Alarm, Alarms};
@@ -37,11 +39,12 @@ use crate::queue::Queue;
 use crate::rate::Limiter;
 use crate::retry::{Budget, Denials};
 use crate::settings::Settings;
-use crate::strategy::{Observation, Seen, Strategy};
+use crate::strategy::Strategy;
 
 /// The balancer: pool, health, retries and a strategy behind one interface.
 pub struct Balancer {
     settings: Settings,
+    digest: Digest,
     strategy: Box<dyn Strategy>,
     /// What the strategy asked for beside picks.
     consultation: Consultation,
@@ -74,17 +77,19 @@ impl Balancer {
     /// An empty balancer. `rng` is forked by purpose, so `"balancer/0"` of the run's seed is right.
     pub fn new(settings: Settings, rng: &Rng) -> Self {
         let secret = rng.fork("secret").seed();
+        let strategy = settings.strategy.build();
         let mut pool = Pool::new();
         pool.set_warming(settings.slow_start.is_some());
         pool.set_panic(settings.panic.clone());
         pool.set_most_in_flight(settings.limits.as_ref().and_then(|limits| limits.max_in_flight));
         Self {
-            strategy: settings.strategy.build(),
-            consultation: Consultation::default(),
+            consultation: Consultation::new(&*strategy),
+            strategy,
             strategy_rng: rng.fork("strategy"),
             pool,
             upkeep: Upkeep::new(&settings, rng),
             requests: UnderWay::new(),
+            digest: Digest::new(&settings),
             rates: settings.limits.as_ref().map(|limits| Limiter::new(&limits.rate, secret)),
             adaptive: change::adaptive(settings.limits.as_ref(), rng),
             rng: rng.clone(),
@@ -108,34 +113,50 @@ impl Balancer {
     /// # Panics
     /// When the attempt has ended or has had its head: the shell has lost count.
     pub fn handle_head(&mut self, now: Time, attempt: AttemptId, head: Head) -> Next {
-        let running = self
-            .requests
-            .attempt_mut(Key::unpack(attempt.0))
-            .expect("an attempt's head comes before its end");
+        let opened = self.requests.attempt_mut(Key::unpack(attempt.0));
+        let (request, running, deciding) = opened.expect("an attempt's head comes before its end");
         assert!(!running.headed, "an attempt has one head");
+        let is_good = is_good(&head);
         running.headed = true;
-        let failed = match head {
-            Head::Status { status, .. } => status >= 500,
-            Head::Failed { .. } => true,
-        };
-        running.failed = failed;
-        running.answered = seen(&head) == Seen::Answer;
+        running.answered = is_good;
+        running.failed = is_failure(&head);
+        *deciding -= u32::from(!running.lost);
+        let is_race = *deciding > 0 || running.lost;
+        let running = *running;
         let (backend, began) = (running.backend, running.began);
-        if failed {
+        if self.consultation.learns() {
+            self.tell_of_head(now, &running, &head);
+        }
+        if is_good {
+            self.pool.note_alive(now, backend);
+        } else {
+            self.note_trouble(now, backend, began, &head);
+        }
+        self.drop_void_alarms();
+        if is_race && let Some(next) = self.end_race(now, request, &running, &head) {
+            return next;
+        }
+        if let (Some(hedger), true) = (&mut self.hedger, is_good) {
+            hedger.record(now, began);
+        }
+        match head {
+            Head::Status { status, .. } if status < self.digest.repeats_from => Next::Deliver,
+            _ => self.try_again(now, request, backend, &head),
+        }
+    }
+
+    /// What a head that is no good answer, or a failure, says of its backend.
+    #[cold]
+    fn note_trouble(&mut self, now: Time, backend: BackendId, began: Time, head: &Head) {
+        if is_failure(head) {
             self.pool.attempt_failed(backend);
         }
-        self.strategy.observed(
-            now,
-            backend,
-            Observation { after: now.since(began), seen: seen(&head) },
-        );
-        match head {
+        match *head {
             // Whatever it says, it is a sign of life.
             Head::Status { .. } => self.pool.note_alive(now, backend),
             Head::Failed { error, .. } => self.note_failed_connect(now, backend, began, error),
         }
-        self.judge_head(now, backend, began, &head);
-        self.after_head(now, Key::unpack(attempt.0), &head)
+        self.judge_head(now, backend, began, head);
     }
 
     /// An attempt is over; its in-flight count falls here. Exactly once per attempt.
@@ -143,27 +164,24 @@ impl Balancer {
     /// # Panics
     /// When the attempt has ended before: the shell has lost count.
     pub fn handle_end(&mut self, now: Time, attempt: AttemptId, end: End) {
-        let attempt = Key::unpack(attempt.0);
-        let (key, running) = self.requests.end(attempt).expect("an attempt ends exactly once");
+        let ended = self.requests.end(Key::unpack(attempt.0));
+        let (running, sent) = ended.expect("an attempt ends exactly once");
         let broke = end == End::UpstreamBroke && !running.failed;
         if broke {
             self.pool.attempt_failed(running.backend);
         }
         self.judge_end(now, &running, end);
         self.conclude(now, &running, broke);
-        let request = self.requests.get_mut(key).expect("kept while attempts run");
-        request.running -= 1;
-        request.awaited.cease(attempt);
         if running.answered
             && end == End::Complete
             && let Some(adaptive) = &mut self.adaptive
         {
-            adaptive.completed(now, request.sent);
+            adaptive.completed(now, sent);
         }
-        if request.running == 0 && request.stage == Stage::Sent {
-            self.requests.remove(key);
+        // Whatever waited for its head was told of it.
+        if !running.headed {
+            self.drop_void_alarms();
         }
-        self.drop_void_alarms();
         self.serve_waiting(now);
     }
 
@@ -233,8 +251,9 @@ impl Balancer {
 
     /// When to call [`Balancer::handle_timeout`] next. It may be early, then nothing comes of it.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let requests = earlier(self.queue.next_end(), self.alarms.next_time());
-        earlier(earlier(self.upkeep.next(), self.denials.next_report()), requests)
+        let requests = self.queue.next_end().min(self.alarms.next_time());
+        let next = self.upkeep.next().min(self.denials.next_report()).min(requests);
+        (next < Time::MAX).then_some(next)
     }
 
     /// A hint for speed: an attempt, at the backend of this slot, will end soon. Nothing follows
@@ -289,14 +308,5 @@ impl Balancer {
     /// Requests that are not over: those with an attempt that has not ended, and those that wait.
     pub fn requests_in_flight(&self) -> usize {
         self.requests.len()
-    }
-}
-
-/// The earlier of two times, where there is one. It is asked for at every call of a shell, for which
-/// an iterator over many is too slow.
-pub(crate) fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }

@@ -50,19 +50,19 @@ impl Hedger {
         &self.default_budget
     }
 
-    /// How long an attempt may take to its head before a hedge is sent; `None` while too little is
-    /// known.
-    pub(crate) fn delay(&mut self, now: Time) -> Option<Duration> {
+    /// When a hedge is sent if an attempt that begins now has no head by then; `None` while too
+    /// little is known.
+    pub(crate) fn due(&mut self, now: Time) -> Option<Time> {
         self.advance(now);
-        self.delay
+        self.delay.map(|delay| now + delay)
     }
 
     /// An attempt took so long to the head of an answer that is no failure; or it was given up
     /// after so long because its hedge was faster, and would have taken longer. Without those the
     /// slow ones would be missing, and every hedge would make the next one come earlier.
-    pub(crate) fn record(&mut self, now: Time, time: Duration) {
+    pub(crate) fn record(&mut self, now: Time, began: Time) {
         self.advance(now);
-        self.recent.record(time);
+        self.recent.record(now.since(began));
         self.fresh += 1;
         if self.delay.is_none() || self.fresh >= REFRESH {
             self.delay = self.look_up();
@@ -101,6 +101,14 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    fn record(hedger: &mut Hedger, now: Time, took: Duration) {
+        hedger.record(now, now - took);
+    }
+
+    fn delay(hedger: &mut Hedger, now: Time) -> Option<Duration> {
+        hedger.due(now).map(|at| at.since(now))
+    }
+
     fn hedger() -> Hedger {
         Hedger::new(HedgingSettings { percentile: 0.9, min_requests: 100, min_delay: ms(5) })
     }
@@ -109,35 +117,35 @@ mod tests {
     fn the_delay_is_a_quantile_of_recent_times() {
         let (mut hedger, mut now) = (hedger(), Time::from_secs_f64(50.0));
         for i in 1..=100 {
-            assert_eq!(hedger.delay(now), None, "after {i} - 1");
-            hedger.record(now, ms(i));
+            assert_eq!(delay(&mut hedger, now), None, "after {i} - 1");
+            record(&mut hedger, now, ms(i));
         }
         let near = |delay: Option<Duration>, expected: f64| {
             let delay = delay.expect("enough is known").as_secs_f64() * 1e3;
             assert!((expected..=expected * 1.04).contains(&delay), "{delay} {expected}");
         };
-        near(hedger.delay(now), 90.0);
+        near(delay(&mut hedger, now), 90.0);
         // Faster times come and are noticed; then slower ones, which are all after 20 s at most.
         now += ms(9_999);
-        (0..2_000).for_each(|_| hedger.record(now, ms(10)));
-        near(hedger.delay(now), 10.0);
+        (0..2_000).for_each(|_| record(&mut hedger, now, ms(10)));
+        near(delay(&mut hedger, now), 10.0);
         now += ms(5_000);
-        (0..100).for_each(|_| hedger.record(now, ms(40)));
-        near(hedger.delay(now), 10.0);
+        (0..100).for_each(|_| record(&mut hedger, now, ms(40)));
+        near(delay(&mut hedger, now), 10.0);
         now += ms(10_001);
-        near(hedger.delay(now), 40.0);
+        near(delay(&mut hedger, now), 40.0);
         now += ms(20_001);
-        assert_eq!(hedger.delay(now), None, "nothing is recent");
+        assert_eq!(delay(&mut hedger, now), None, "nothing is recent");
     }
 
     #[test]
     fn it_is_never_too_short() {
-        let (mut hedger, now) = (hedger(), Time::ZERO);
-        (0..200).for_each(|_| hedger.record(now, Duration::from_micros(50)));
-        assert_eq!(hedger.delay(now), Some(ms(5)));
+        let (mut hedger, now) = (hedger(), Time::from_secs_f64(50.0));
+        (0..200).for_each(|_| record(&mut hedger, now, Duration::from_micros(50)));
+        assert_eq!(delay(&mut hedger, now), Some(ms(5)));
         hedger.set(HedgingSettings { percentile: 0.5, min_requests: 201, min_delay: ms(1) });
-        assert_eq!(hedger.delay(now), None);
+        assert_eq!(delay(&mut hedger, now), None);
         hedger.set(HedgingSettings { percentile: 0.5, min_requests: 200, min_delay: ms(1) });
-        assert_eq!(hedger.delay(now), Some(ms(1)));
+        assert_eq!(delay(&mut hedger, now), Some(ms(1)));
     }
 }

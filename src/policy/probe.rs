@@ -115,9 +115,11 @@ impl Schedule {
         None
     }
 
-    /// When [`Schedule::pop_due`] may have something; a leftover may make it early, never late.
-    pub(crate) fn next_wake(&self) -> Option<Time> {
-        self.wakes.peek().map(|&Reverse((at, _))| at)
+    /// When [`Schedule::pop_due`] may have something ([`Time::MAX`]: never); a leftover may make it
+    /// early, never late.
+    #[inline]
+    pub(crate) fn next_wake(&self) -> Time {
+        self.wakes.peek().map_or(Time::MAX, |&Reverse((at, _))| at)
     }
 
     /// Begins a probe if one is due and none is out; its id and the deadline of its answer.
@@ -217,7 +219,8 @@ mod tests {
             schedule.add(Time::ZERO, id(slot));
             look(schedule, Time::ZERO, id(slot));
         }
-        while let Some(now) = schedule.next_wake().filter(|&wake| wake <= until) {
+        while schedule.next_wake() <= until {
+            let now = schedule.next_wake();
             while let Some(id) = schedule.pop_due(now) {
                 look(schedule, now, id);
             }
@@ -272,7 +275,7 @@ mod tests {
         schedule.arm(id(0), None);
         assert_eq!(schedule.begin_if_due(Time::ZERO + INTERVAL * 2, id(0)), None);
         let expires = deadline + REPORT_GRACE;
-        assert_eq!(schedule.next_wake(), Some(expires));
+        assert_eq!(schedule.next_wake(), expires);
         assert_eq!(schedule.overdue(deadline, id(0)), None);
         assert_eq!(schedule.pop_due(expires), Some(id(0)));
         assert_eq!(schedule.overdue(expires, id(0)), Some(probe));

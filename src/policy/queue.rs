@@ -60,11 +60,13 @@ impl Queue {
         self.line.first().map(|(_, waiting)| waiting.request)
     }
 
-    /// When the first has waited for too long.
-    pub(crate) fn next_end(&self) -> Option<Time> {
-        let (_, first) = self.line.first()?;
-        let longest = self.settings.as_ref().map_or(Time::MAX, |queue| first.since + queue.wait);
-        Some(first.total_by.min(longest))
+    /// When the first has waited for too long; [`Time::MAX`]: nobody waits.
+    #[inline]
+    pub(crate) fn next_end(&self) -> Time {
+        self.line.first().map_or(Time::MAX, |(_, first)| {
+            let longest = self.settings.as_ref().map(|queue| first.since + queue.wait);
+            first.total_by.min(longest.unwrap_or(Time::MAX))
+        })
     }
 
     /// Takes a place out.

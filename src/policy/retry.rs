@@ -133,9 +133,10 @@ impl Denials {
         self.example = Some(request);
     }
 
-    /// When [`Denials::report`] will have something.
-    pub(crate) fn next_report(&self) -> Option<Time> {
-        self.example.map(|_| self.quiet_until)
+    /// When [`Denials::report`] will have something ([`Time::MAX`]: never).
+    #[inline]
+    pub(crate) const fn next_report(&self) -> Time {
+        if self.example.is_some() { self.quiet_until } else { Time::MAX }
     }
 
     /// What there is to report, at most once a second.
@@ -377,11 +378,11 @@ mod tests {
             }
         }
         assert_eq!(reports, [(0, 1), (1000, 1000), (2000, 1000)]);
-        assert_eq!(denials.next_report(), Some(at_ms(3000)), "the rest is not lost");
+        assert_eq!(denials.next_report(), at_ms(3000), "the rest is not lost");
         let rest = denials.report(at_ms(3000));
         let expected = EventKind::RetriesDenied { count: 499, example: RequestId(2_499) };
         assert_eq!(rest, Some(expected));
-        assert_eq!(denials.next_report(), None);
+        assert_eq!(denials.next_report(), Time::MAX);
         assert_eq!(denials.report(at_ms(9000)), None);
     }
 }

@@ -37,9 +37,10 @@ impl Timers {
         Some(id)
     }
 
-    /// The earliest time; exact.
-    pub(crate) fn next(&self) -> Option<Time> {
-        self.due.first().map(|&(at, _)| at)
+    /// The earliest time, exactly; [`Time::MAX`]: none.
+    #[inline]
+    pub(crate) fn next(&self) -> Time {
+        self.due.first().map_or(Time::MAX, |&(at, _)| at)
     }
 }
 
@@ -55,17 +56,17 @@ mod tests {
         timers.arm(id(0), Some(at(5)));
         timers.arm(id(1), Some(at(3)));
         timers.arm(id(0), Some(at(2)));
-        assert_eq!(timers.next(), Some(at(2)));
+        assert_eq!(timers.next(), at(2));
         assert_eq!(timers.pop_due(at(1)), None);
         assert_eq!(timers.pop_due(at(9)), Some(id(0)));
         assert_eq!(timers.pop_due(at(9)), Some(id(1)));
-        assert_eq!((timers.pop_due(at(9)), timers.next()), (None, None));
+        assert_eq!((timers.pop_due(at(9)), timers.next()), (None, Time::MAX));
         timers.arm(id(1), Some(at(4)));
         timers.arm(id(1), None);
-        assert_eq!(timers.next(), None);
+        assert_eq!(timers.next(), Time::MAX);
         // The next tenant of a slot has a time of its own.
         timers.arm(BackendId { slot: 1, generation: 1 }, Some(at(6)));
         timers.arm(id(1), None);
-        assert_eq!(timers.next(), Some(at(6)));
+        assert_eq!(timers.next(), at(6));
     }
 }

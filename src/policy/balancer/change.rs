@@ -6,6 +6,7 @@ use std::time::Duration;
 use base::{Rng, Time};
 
 use super::Balancer;
+use super::digest::Digest;
 use super::under_way::Stage;
 use crate::adaptive::Adaptive;
 use crate::event::EventKind;
@@ -40,6 +41,7 @@ impl Balancer {
         if let Some(total) = timeout.total {
             self.hasten_waiting(total);
         }
+        self.digest = Digest::new(&new);
         self.settings = new;
         self.report(now, None, EventKind::SettingsChanged { what: changed.join(", ") });
         // Whoever can be sent now needs no place.
@@ -49,7 +51,7 @@ impl Balancer {
 
     pub(super) fn change_strategy(&mut self, now: Time, choice: Choice) {
         self.strategy = choice.build();
-        self.consultation.begin_anew();
+        self.consultation.begin_anew(&*self.strategy);
         self.report(now, None, EventKind::StrategyChanged { to: choice.name().into() });
         self.settings.strategy = choice;
     }

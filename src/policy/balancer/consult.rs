@@ -5,10 +5,11 @@
 use base::{BackendId, Key, ProbeId, Slab, Time};
 
 use super::Balancer;
+use super::requests::seen;
 use super::under_way::Running;
-use crate::message::{Output, Probe, ProbeKind, ProbeResult};
+use crate::message::{Head, Output, Probe, ProbeKind, ProbeResult};
 use crate::pool::Sight;
-use crate::strategy::{LoadReport, MAX_LOAD_PROBES, Observation, Seen};
+use crate::strategy::{LoadReport, MAX_LOAD_PROBES, Observation, Seen, Strategy};
 use crate::work::{Built, Work};
 
 /// Load probes and health probes are numbered apart: theirs have this bit.
@@ -31,22 +32,28 @@ struct Asked {
 pub(super) struct Consultation {
     /// The strategy has not been told of the pool.
     is_new: bool,
+    /// The strategy learns from attempts.
+    learns: bool,
     /// The number of the latest job.
     job: u64,
     asked: Slab<Asked>,
 }
 
-impl Default for Consultation {
-    fn default() -> Self {
-        Self { is_new: true, job: 0, asked: Slab::new() }
-    }
-}
-
 impl Consultation {
+    pub(super) fn new(strategy: &dyn Strategy) -> Self {
+        Self { is_new: true, learns: strategy.learns(), job: 0, asked: Slab::new() }
+    }
+
+    /// See [`Strategy::learns`].
+    pub(super) const fn learns(&self) -> bool {
+        self.learns
+    }
+
     /// The strategy was exchanged: the tables of the former are void. The load of a backend is what
     /// it is, whoever asked.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, strategy: &dyn Strategy) {
         self.is_new = true;
+        self.learns = strategy.learns();
         self.job += 1;
     }
 }
@@ -141,8 +148,25 @@ impl Balancer {
         }
     }
 
-    /// Tells the strategy of an attempt's end; `broke` is a failure after its head.
+    /// Tells the strategy of an attempt's head, or failure.
+    #[inline(never)] // few strategies listen
+    pub(super) fn tell_of_head(&mut self, now: Time, running: &Running, head: &Head) {
+        let observation = Observation { after: now.since(running.began), seen: seen(head) };
+        self.strategy.observed(now, running.backend, observation);
+    }
+
+    /// An attempt is out of its backend; `broke` is a failure after its head.
+    #[inline]
     pub(super) fn conclude(&mut self, now: Time, running: &Running, broke: bool) {
+        let left = self.pool.attempt_ended(running.backend);
+        if self.consultation.learns {
+            self.tell_of_end(now, running, broke, left);
+        }
+    }
+
+    /// Tells the strategy of an attempt's end; its backend has so many left, if it is not gone.
+    #[inline(never)]
+    fn tell_of_end(&mut self, now: Time, running: &Running, broke: bool, left: Option<u32>) {
         let seen = match (broke, running.headed) {
             (true, _) => Some(Seen::Failure { retry_after: None }),
             (false, true) => None,
@@ -152,7 +176,7 @@ impl Balancer {
             let observation = Observation { after: now.since(running.began), seen };
             self.strategy.observed(now, running.backend, observation);
         }
-        if let Some(in_flight) = self.pool.attempt_ended(running.backend) {
+        if let Some(in_flight) = left {
             self.strategy.ended(running.backend, in_flight);
         }
     }

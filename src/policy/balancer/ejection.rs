@@ -78,9 +78,10 @@ impl Ejections {
         }
     }
 
-    /// When there is something to report.
-    pub(super) fn next_report(&self) -> Option<Time> {
-        self.denied.latest.map(|_| self.denied.quiet_until)
+    /// When there is something to report ([`Time::MAX`]: nothing).
+    #[inline]
+    pub(super) const fn next_report(&self) -> Time {
+        if self.denied.latest.is_some() { self.denied.quiet_until } else { Time::MAX }
     }
 }
 
@@ -106,6 +107,7 @@ impl Balancer {
 
     /// So does the end of an attempt that has not failed before. If its client left, or another
     /// attempt was faster, it says nothing.
+    #[inline]
     pub(super) fn judge_end(&mut self, now: Time, running: &Running, end: End) {
         let (id, began) = (running.backend, running.began);
         match end {

@@ -9,37 +9,39 @@
 use base::{AttemptId, Key, Time};
 
 use super::Balancer;
-use crate::alarms::Alarm;
+use super::under_way::Running;
 use crate::message::{Head, Next, Output};
 use crate::settings::RetrySettings;
 
 impl Balancer {
-    /// What follows the head, or the failure, of an attempt.
-    pub(super) fn after_head(&mut self, now: Time, attempt: Key, head: &Head) -> Next {
-        let (key, running) = self.requests.attempt(attempt).expect("it has not ended");
-        let (backend, began) = (running.backend, running.began);
-        let (lost, answered) = (running.lost, running.answered);
-        let request = self.requests.get_mut(key).expect("kept while attempts run");
-        let has_rival = request.awaited.cease(attempt);
-        if lost {
+    /// The head, or the failure, of an attempt that was not alone, or had lost: what follows from
+    /// it, if it has not won.
+    #[cold]
+    pub(super) fn end_race(
+        &mut self,
+        now: Time,
+        request: Key,
+        running: &Running,
+        head: &Head,
+    ) -> Option<Next> {
+        if running.lost {
             // The shell had it before it heard of the winner.
-            return Next::Later;
+            return Some(Next::Later);
         }
-        if has_rival && self.is_bad(head) {
-            self.requests.remember(key, backend);
-            return Next::Later;
+        if self.is_bad(head) {
+            self.requests.remember(request, running.backend);
+            return Some(Next::Later);
         }
-        if has_rival {
-            self.abort_rivals(now, key, began);
+        // It won: whatever else of its request is out is broken off.
+        for (rival, began) in self.requests.lose(request) {
+            if let Some(hedger) = &mut self.hedger
+                && began < running.began
+            {
+                hedger.record(now, began);
+            }
+            self.outputs.push_back(Output::Abort(AttemptId(rival.pack())));
         }
-        if let (Some(hedger), true) = (&mut self.hedger, answered) {
-            hedger.record(now, now.since(began));
-        }
-        self.drop_void_alarms();
-        self.try_again(now, key, backend, head).unwrap_or(match head {
-            Head::Status { .. } => Next::Deliver,
-            Head::Failed { .. } => Next::GiveUp,
-        })
+        None
     }
 
     /// Whether another attempt that is out may do better.
@@ -53,26 +55,12 @@ impl Balancer {
         }
     }
 
-    /// Sees to it that the attempt is looked at again when it is slow.
-    pub(super) fn arm_hedge(&mut self, now: Time, request: Key, attempt: Key) {
-        let Some(hedger) = &mut self.hedger else { return };
-        let request = self.requests.get(request).expect("an attempt is for a present request");
-        if !request.idempotent || !request.replayable || request.hedged {
-            return;
-        }
-        if let Some(delay) = hedger.delay(now)
-            && now + delay < request.total_by
-        {
-            self.alarms.set(now + delay, Alarm::Hedge(attempt));
-        }
-    }
-
     /// Sends a hedge beside a slow attempt, if it is still without a head.
     pub(super) fn hedge(&mut self, now: Time, slow: Key) {
-        let Some((key, slow)) = self.requests.attempt(slow) else { return };
-        let (headed, backend) = (slow.headed, slow.backend);
+        let Some((key, running)) = self.requests.attempt(slow) else { return };
+        let (headed, backend) = (running.headed, running.backend);
         let request = self.requests.get(key).expect("kept while attempts run");
-        if headed || request.hedged || request.awaited.len() != 1 {
+        if headed || request.hedged || request.deciding != 1 {
             return;
         }
         self.requests.remember(key, backend);
@@ -91,23 +79,8 @@ impl Balancer {
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.requests.get_mut(key).expect("found above").hedged = true;
         self.counts.hedges += 1;
-        let attempt = self.begin_attempt(now, key, backend);
+        let attempt = self.begin_later(now, key, backend);
+        self.requests.race(key, slow, Key::unpack(attempt.id.0));
         self.outputs.push_back(Output::Send(attempt));
-    }
-
-    /// An attempt won: whatever else of its request is out is broken off.
-    #[cold]
-    fn abort_rivals(&mut self, now: Time, request: Key, winner: Time) {
-        let request = self.requests.get_mut(request).expect("kept while attempts run");
-        for rival in request.awaited.take() {
-            let Some(running) = self.requests.attempt_mut(rival) else { continue };
-            running.lost = true;
-            if let Some(hedger) = &mut self.hedger
-                && running.began < winner
-            {
-                hedger.record(now, now.since(running.began));
-            }
-            self.outputs.push_back(Output::Abort(AttemptId(rival.pack())));
-        }
     }
 }

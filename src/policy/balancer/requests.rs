@@ -1,13 +1,12 @@
 //! What becomes of requests: sent, sent again, over. It must not know backends beyond their ids,
 //! nor decide who waits.
 
-use std::time::Duration;
-
 use base::{AttemptId, BackendId, Key, RequestMeta, Time};
 
 use super::Balancer;
-use super::under_way::{Running, Stage};
-use crate::message::{Attempt, Head, Reject, Verdict};
+use super::under_way::Running;
+use crate::alarms::Alarm;
+use crate::message::{Attempt, Head, Quota, Reject, Verdict};
 use crate::strategy::Seen;
 
 impl Balancer {
@@ -21,18 +20,31 @@ impl Balancer {
         self.refresh();
         let obstacle =
             if self.queue.is_empty() { self.obstacle(now) } else { Some(Reject::QueueFull) };
-        if let (Some(why), false) = (obstacle, self.queue.has_place()) {
+        if let Some(why) = obstacle {
+            return self.hold(now, &request, quota, why);
+        }
+        let backend = self.pick_first(now, &request);
+        let key = self.requests.insert(now, &request, quota, self.digest.total_by(now));
+        Verdict::Send(self.begin_attempt(now, key, backend))
+    }
+
+    /// Lets a request wait that something is in the way of, or refuses it.
+    #[cold]
+    fn hold(
+        &mut self,
+        now: Time,
+        request: &RequestMeta,
+        quota: Option<Quota>,
+        why: Reject,
+    ) -> Verdict {
+        if !self.queue.has_place() {
             // With a queue the reason is that it is full, whatever it is that they all wait for.
             let why = if self.settings.queue.is_some() { Reject::QueueFull } else { why };
             return self.reject(why);
         }
-        let total_by = self.settings.timeout.total.map_or(Time::MAX, |total| now + total);
-        let key = self.requests.insert(now, &request, quota, total_by);
-        if obstacle.is_some() {
-            self.let_wait(now, key);
-            return Verdict::Wait(request.id);
-        }
-        Verdict::Send(self.send_first(now, key, &request))
+        let key = self.requests.insert(now, request, quota, self.digest.total_by(now));
+        self.let_wait(now, key);
+        Verdict::Wait(request.id)
     }
 
     const fn reject(&mut self, why: Reject) -> Verdict {
@@ -41,11 +53,11 @@ impl Balancer {
     }
 
     /// What is in the way of the next request in turn, if anything is.
+    #[inline]
     pub(super) fn obstacle(&mut self, now: Time) -> Option<Reject> {
-        let in_flight = self.requests.len() - self.queue.len();
         if !self.pool.has_candidates() {
             Some(Reject::NoBackend)
-        } else if self.adaptive.as_mut().is_some_and(|a| in_flight >= a.limit(now) as usize) {
+        } else if self.is_overloaded(now) {
             Some(Reject::Overloaded)
         } else if !self.pool.has_room() {
             Some(Reject::QueueFull)
@@ -54,58 +66,88 @@ impl Balancer {
         }
     }
 
-    /// The first attempt of a request that nothing is in the way of.
-    pub(super) fn send_first(&mut self, now: Time, key: Key, meta: &RequestMeta) -> Attempt {
-        if self.settings.retry.is_some() || self.hedger.is_some() {
+    fn is_overloaded(&mut self, now: Time) -> bool {
+        let Some(adaptive) = &mut self.adaptive else { return false };
+        self.requests.len() - self.queue.len() >= adaptive.limit(now) as usize
+    }
+
+    /// Where a request goes first that nothing is in the way of.
+    #[inline(always)] // as of `begin_attempt`
+    pub(super) fn pick_first(&mut self, now: Time, meta: &RequestMeta) -> BackendId {
+        if self.digest.has_budget {
             self.budget.count_request(now);
         }
-        let request = self.requests.get_mut(key).expect("it has not been sent");
-        request.stage = Stage::Sent;
-        request.sent = now;
         let candidates = self.pool.candidates().expect("nothing is in the way");
-        let mut backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
-        if self.pool.is_full(backend) {
-            let candidates = self.pool.candidates_but(&[], false, &mut self.scratch);
-            let candidates = candidates.expect("nothing is in the way");
-            backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
-            assert!(candidates.contains(backend), "the strategy picked what is no candidate");
-        }
+        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        if self.pool.is_full(backend) { self.pick_with_room(now, meta) } else { backend }
+    }
+
+    /// The same, of those alone that have room.
+    #[cold]
+    fn pick_with_room(&mut self, now: Time, meta: &RequestMeta) -> BackendId {
+        let candidates = self.pool.candidates_but(&[], false, &mut self.scratch);
+        let candidates = candidates.expect("nothing is in the way");
+        let backend = self.strategy.pick(now, meta, &candidates, &mut self.strategy_rng);
+        assert!(candidates.contains(backend), "the strategy picked what is no candidate");
+        backend
+    }
+
+    /// An attempt that is sent later than its request came, because it waited or failed before.
+    #[cold]
+    pub(super) fn begin_later(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
         self.begin_attempt(now, key, backend)
     }
 
-    pub(super) fn begin_attempt(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
-        assert!(self.pool.is_candidate(backend), "the strategy picked what is no candidate");
-        self.pool.attempt_began(backend);
-        self.ask_for_load(now);
+    #[inline(always)] // every request comes here, and from one place
+    fn begin_attempt(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
+        assert!(self.pool.attempt_began(backend), "the strategy picked what is no candidate");
+        if self.consultation.learns() {
+            self.ask_for_load(now);
+        }
         let begun = self.requests.begin(key, Running::new(now, backend));
-        let (attempt, request) = begun.expect("an attempt is for a present request");
-        let (id, number, body_by) = (request.id, request.number, request.total_by);
-        self.arm_hedge(now, key, attempt);
-        let timeout = &self.settings.timeout;
-        let head_within = timeout.attempt.unwrap_or(Duration::MAX);
-        let head_by = body_by.min(now + head_within);
+        let (attempt, request, quota) = begun.expect("an attempt is for a present request");
+        if let Some(hedger) = &mut self.hedger
+            && request.may_be_hedged()
+            && let Some(at) = hedger.due(now)
+            && at < request.total_by
+        {
+            self.alarms.set(at, Alarm::Hedge(attempt));
+        }
+        let body_by = request.total_by;
+        let head_by = body_by.min(self.digest.head_by(now));
         Attempt {
             id: AttemptId(attempt.pack()),
-            request: id,
+            request: request.id,
             backend,
-            number,
-            connect_by: head_by.min(now + timeout.connect),
+            number: request.number,
+            connect_by: head_by.min(self.digest.connect_by(now)),
             head_by,
-            head_within,
+            head_within: self.digest.head_within,
             body_by,
-            quota: self.requests.quota(key),
+            quota,
         }
     }
+}
+
+/// Whether a head is a failure of its backend.
+pub(super) const fn is_failure(head: &Head) -> bool {
+    match *head {
+        Head::Status { status, .. } => status >= 500,
+        Head::Failed { .. } => true,
+    }
+}
+
+/// Whether a head is an answer that says nothing against its backend.
+pub(super) const fn is_good(head: &Head) -> bool {
+    matches!(*head, Head::Status { status, .. } if status < 500 && status != 429)
 }
 
 /// What a head shows of its backend. A 429 is no failure of the backend, but who answers it fast
 /// shall not look fast.
 pub(super) fn seen(head: &Head) -> Seen {
     match *head {
-        Head::Status { status, retry_after, .. } if status >= 500 || status == 429 => {
-            Seen::Failure { retry_after }
-        }
-        Head::Status { .. } => Seen::Answer,
+        Head::Status { .. } if is_good(head) => Seen::Answer,
+        Head::Status { retry_after, .. } => Seen::Failure { retry_after },
         Head::Failed { .. } => Seen::Failure { retry_after: None },
     }
 }

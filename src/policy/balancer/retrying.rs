@@ -17,13 +17,21 @@ impl Balancer {
     /// A retry goes to a backend that was not tried, while there is one. Where there is none it
     /// goes to one that was, but not if the answer asked for time with a Retry-After: its client
     /// can wait as well as we can, and is told for how long.
+    #[cold]
     pub(super) fn try_again(
         &mut self,
         now: Time,
         key: Key,
         failed_at: BackendId,
         head: &Head,
-    ) -> Option<Next> {
+    ) -> Next {
+        self.repeat(now, key, failed_at, head).unwrap_or(match head {
+            Head::Status { .. } => Next::Deliver,
+            Head::Failed { .. } => Next::GiveUp,
+        })
+    }
+
+    fn repeat(&mut self, now: Time, key: Key, failed_at: BackendId, head: &Head) -> Option<Next> {
         let settings = self.settings.retry.as_ref()?;
         let request = self.requests.get(key).expect("kept while attempts run");
         if request.number >= settings.attempts
@@ -33,12 +41,6 @@ impl Balancer {
             return None;
         }
         self.requests.remember(key, failed_at);
-        self.repeat(now, key, head)
-    }
-
-    /// The same, of what may be sent again.
-    #[cold]
-    fn repeat(&mut self, now: Time, key: Key, head: &Head) -> Option<Next> {
         self.refresh();
         let settings = self.settings.retry.as_ref()?;
         let untried = matches!(head, Head::Status { retry_after: Some(_), .. });
@@ -67,7 +69,7 @@ impl Balancer {
         let backend = self.strategy.pick(now, &meta, &candidates, &mut self.strategy_rng);
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.counts.retries += 1;
-        Some(Next::Retry(self.begin_attempt(now, key, backend)))
+        Some(Next::Retry(self.begin_later(now, key, backend)))
     }
 
     /// Sends a request whose backoff is over, by what is known of the backends now.
@@ -86,7 +88,7 @@ impl Balancer {
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.leave(key);
         self.counts.retries += 1;
-        let attempt = self.begin_attempt(now, key, backend);
+        let attempt = self.begin_later(now, key, backend);
         self.outputs.push_back(Output::Send(attempt));
     }
 

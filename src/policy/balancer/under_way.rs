@@ -9,16 +9,19 @@ use base::{BackendId, Key, RequestId, RequestMeta, Slab, Time};
 
 use crate::message::Quota;
 
-/// A request that is not over. With what a slab puts before it, the first line ends with `running`.
+/// A request that is not over. With what a slab puts before it, the first line ends with `number`.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Request {
     /// Its first attempt, until that ends.
     first: Option<Running>,
-    pub(super) awaited: Awaited,
+    /// When it was sent first; when it arrived, until then.
+    pub(super) sent: Time,
     pub(super) stage: Stage,
     /// Of its attempts those that have not ended.
     pub(super) running: u32,
+    /// Of those the ones whose heads may still decide: one, or two when one is a hedge.
+    pub(super) deciding: u32,
     /// Attempts so far.
     pub(super) number: u32,
     /// It has had its hedge.
@@ -30,8 +33,6 @@ pub(super) struct Request {
     pub(super) id: RequestId,
     /// When its last byte must be there.
     pub(super) total_by: Time,
-    /// When it was sent first; when it arrived, until then.
-    pub(super) sent: Time,
 }
 
 /// What few requests have.
@@ -44,6 +45,8 @@ struct Aside {
     quota: Option<Quota>,
     /// Where it has been, as far as a further attempt must know.
     tried: Vec<BackendId>,
+    /// The attempt that was slow, and its hedge.
+    racers: Option<[Key; 2]>,
 }
 
 /// How far a request is.
@@ -61,7 +64,7 @@ pub(super) enum Stage {
 }
 
 /// An attempt that has not ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Running {
     pub(super) backend: BackendId,
     pub(super) began: Time,
@@ -82,38 +85,17 @@ impl Running {
     }
 }
 
-/// The attempts of a request whose heads may still decide: one, or two when one is a hedge.
-#[derive(Debug)]
-pub(super) struct Awaited([Key; 2]);
-
-/// The key of no attempt: no slab has so many slots.
-const NOBODY: Key = Key { slot: u32::MAX, generation: u32::MAX };
-
-impl Awaited {
-    const NONE: Self = Self([NOBODY; 2]);
-
-    fn add(&mut self, attempt: Key) {
-        let place = self.0.iter_mut().find(|place| **place == NOBODY);
-        *place.expect("a third attempt comes after the end of one before") = attempt;
+impl Running {
+    /// Whether its head may still decide.
+    const fn decides(&self) -> bool {
+        !self.headed && !self.lost
     }
+}
 
-    /// This attempt decides nothing any more; whether another one may.
-    pub(super) fn cease(&mut self, attempt: Key) -> bool {
-        for place in &mut self.0 {
-            if *place == attempt {
-                *place = NOBODY;
-            }
-        }
-        self.0 != [NOBODY; 2]
-    }
-
-    /// None of them decides anything any more.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Key> + use<> {
-        std::mem::replace(self, Self::NONE).0.into_iter().filter(|key| *key != NOBODY)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.iter().filter(|key| **key != NOBODY).count()
+impl Request {
+    /// Whether a second attempt may be sent beside one that is slow.
+    pub(super) const fn may_be_hedged(&self) -> bool {
+        self.idempotent && self.replayable && !self.hedged
     }
 }
 
@@ -159,6 +141,7 @@ impl UnderWay {
     }
 
     /// A request that arrives, without an attempt.
+    #[inline(always)] // as of `begin_attempt`
     pub(super) fn insert(
         &mut self,
         now: Time,
@@ -169,9 +152,10 @@ impl UnderWay {
         let &RequestMeta { id, idempotent, replayable, key, limit_key, pin } = meta;
         let request = self.requests.insert(Request {
             first: None,
-            awaited: Awaited::NONE,
+            sent: now,
             stage: Stage::Sent,
             running: 0,
+            deciding: 0,
             number: 0,
             hedged: false,
             idempotent,
@@ -179,7 +163,6 @@ impl UnderWay {
             has_aside: false,
             id,
             total_by,
-            sent: now,
         });
         if key.is_some() || limit_key.is_some() || pin.is_some() || quota.is_some() {
             let aside = self.aside_mut(request).expect("just inserted");
@@ -208,11 +191,6 @@ impl UnderWay {
             let &Aside { key, limit_key, pin, .. } = aside;
             RequestMeta { key, limit_key, pin, ..plain }
         }))
-    }
-
-    /// What was left of the rate limit when it arrived.
-    pub(super) fn quota(&self, request: Key) -> Option<Quota> {
-        self.aside(request)?.quota
     }
 
     /// Where it has been, as far as it was remembered.
@@ -255,8 +233,13 @@ impl UnderWay {
 
 /// Attempts.
 impl UnderWay {
-    /// One more attempt of a request, whose head may decide.
-    pub(super) fn begin(&mut self, key: Key, running: Running) -> Option<(Key, &Request)> {
+    /// One more attempt of a request, whose head may decide; and what was left of the rate limit.
+    #[inline(always)] // as of `begin_attempt`
+    pub(super) fn begin(
+        &mut self,
+        key: Key,
+        running: Running,
+    ) -> Option<(Key, &Request, Option<Quota>)> {
         let request = self.requests.get_mut(key)?;
         let attempt = if request.number == 0 {
             request.first = Some(running);
@@ -267,8 +250,9 @@ impl UnderWay {
         };
         request.number += 1;
         request.running += 1;
-        request.awaited.add(attempt);
-        Some((attempt, request))
+        request.deciding += 1;
+        let aside = if request.has_aside { self.asides.get(key.slot as usize) } else { None };
+        Some((attempt, request, aside.and_then(|aside| aside.quota)))
     }
 
     /// An attempt that has not ended, and the key of its request.
@@ -279,23 +263,64 @@ impl UnderWay {
         }
     }
 
-    /// The same, to be changed.
-    pub(super) fn attempt_mut(&mut self, attempt: Key) -> Option<&mut Running> {
+    /// The same, to be changed, and how many attempts of the request may decide.
+    #[inline]
+    pub(super) fn attempt_mut(&mut self, attempt: Key) -> Option<(Key, &mut Running, &mut u32)> {
         match unmarked(attempt) {
-            None => self.requests.get_mut(attempt)?.first.as_mut(),
-            Some(key) => self.further.get_mut(key).map(|further| &mut further.running),
+            None => {
+                let Request { first, deciding, .. } = self.requests.get_mut(attempt)?;
+                Some((attempt, first.as_mut()?, deciding))
+            }
+            Some(key) => {
+                let Further { request, running } = self.further.get_mut(key)?;
+                Some((*request, running, &mut self.requests.get_mut(*request)?.deciding))
+            }
         }
     }
 
-    /// An attempt ends. Its request knows that it no longer runs, and decides nothing any more.
-    pub(super) fn end(&mut self, attempt: Key) -> Option<(Key, Running)> {
-        match unmarked(attempt) {
-            None => Some((attempt, self.requests.get_mut(attempt)?.first.take()?)),
+    /// A hedge was sent beside a slow attempt.
+    pub(super) fn race(&mut self, request: Key, slow: Key, hedge: Key) {
+        if let Some(aside) = self.aside_mut(request) {
+            aside.racers = Some([slow, hedge]);
+        }
+    }
+
+    /// The attempts of a request that may still decide have lost; which those are, and when they
+    /// began: none, but of a request that was hedged.
+    pub(super) fn lose(&mut self, request: Key) -> impl Iterator<Item = (Key, Time)> {
+        let racers = self.aside(request).and_then(|aside| aside.racers);
+        racers.into_iter().flatten().filter_map(|racer| {
+            let (_, running, deciding) = self.attempt_mut(racer)?;
+            if !running.decides() {
+                return None;
+            }
+            running.lost = true;
+            *deciding -= 1;
+            Some((racer, running.began))
+        })
+    }
+
+    /// An attempt ends, and with the last of them its request, if it does not wait for another;
+    /// when that was sent first.
+    #[inline]
+    pub(super) fn end(&mut self, attempt: Key) -> Option<(Running, Time)> {
+        let (key, running, request) = match unmarked(attempt) {
+            None => {
+                let request = self.requests.get_mut(attempt)?;
+                (attempt, request.first.take()?, request)
+            }
             Some(key) => {
                 let Further { request, running } = self.further.remove(key)?;
-                Some((request, running))
+                (request, running, self.requests.get_mut(request)?)
             }
+        };
+        let sent = request.sent;
+        request.running -= 1;
+        request.deciding -= u32::from(running.decides());
+        if request.running == 0 && request.stage == Stage::Sent {
+            self.requests.remove(key);
         }
+        Some((running, sent))
     }
 }
 
@@ -314,7 +339,7 @@ mod tests {
     #[test]
     fn what_heads_and_ends_ask_for_fills_one_line() {
         let begins = std::mem::size_of::<u64>(); // of the generation that a slab puts before it
-        assert_eq!(begins + std::mem::offset_of!(Request, number), 64);
+        assert_eq!(begins + std::mem::offset_of!(Request, hedged), 64);
         assert!(begins + std::mem::size_of::<Option<Request>>() <= 128);
     }
 
@@ -346,18 +371,21 @@ mod tests {
         let mut attempts = Vec::new();
         for slot in 0..3 {
             let running = Running::new(Time::ZERO, backend(slot));
-            let (attempt, request) = under_way.begin(key, running).expect("the request is there");
+            let begun = under_way.begin(key, running);
+            let (attempt, request, _) = begun.expect("the request is there");
             assert_eq!((request.number, request.running), (slot + 1, slot + 1));
-            let request = under_way.get_mut(key).expect("the request is there");
-            assert!(!request.awaited.cease(attempt), "the only one that may decide");
+            assert_eq!(request.deciding, slot + 1);
             attempts.push(attempt);
         }
         for (slot, &attempt) in (0..).zip(&attempts) {
             let (request, running) = under_way.attempt(attempt).expect("it runs");
             assert_eq!((request, running.backend), (key, backend(slot)));
-            let ended = under_way.end(attempt).map(|(request, running)| (request, running.backend));
-            assert_eq!(ended, Some((key, backend(slot))));
+            let left = under_way.get(key).map(|request| (request.running, request.deciding));
+            assert_eq!(left, Some((3 - slot, 3 - slot)));
+            let ended = under_way.end(attempt).map(|(running, _)| running.backend);
+            assert_eq!(ended, Some(backend(slot)));
             assert!(under_way.attempt(attempt).is_none() && under_way.end(attempt).is_none());
         }
+        assert!(under_way.get(key).is_none(), "it is over with the last of them");
     }
 }

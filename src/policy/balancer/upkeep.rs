@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use base::{BackendId, FailureKind, ProbeId, Rng, Time};
 
+use super::Balancer;
 use super::ejection::Ejections;
-use super::{Balancer, earlier};
 use crate::event::{Event, EventKind};
 use crate::health::Check;
 use crate::message::{CommandError, Output, Probe, ProbeKind, ProbeResult};
@@ -40,9 +40,9 @@ impl Upkeep {
     }
 
     /// When [`Balancer::tend`] has something to do; a leftover of the schedule may make it early.
-    pub(super) fn next(&self) -> Option<Time> {
-        let probes = earlier(self.schedule.next_wake(), self.timers.next());
-        earlier(probes, self.ejections.next_report())
+    #[inline]
+    pub(super) fn next(&self) -> Time {
+        self.schedule.next_wake().min(self.timers.next()).min(self.ejections.next_report())
     }
 }
 

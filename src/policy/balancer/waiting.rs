@@ -42,7 +42,7 @@ impl Balancer {
 
     fn serve_queue(&mut self, now: Time) {
         while let Some(key) = self.queue.first() {
-            if self.queue.next_end().is_some_and(|end| end <= now) {
+            if self.queue.next_end() <= now {
                 self.refuse(key, Reject::QueueTimeout);
                 continue;
             }
@@ -52,7 +52,9 @@ impl Balancer {
             }
             self.leave(key);
             let meta = self.requests.meta(key).expect("it waits no longer, but is not over");
-            let attempt = self.send_first(now, key, &meta);
+            self.requests.get_mut(key).expect("found above").sent = now;
+            let backend = self.pick_first(now, &meta);
+            let attempt = self.begin_later(now, key, backend);
             self.outputs.push_back(Output::Send(attempt));
         }
     }
@@ -73,7 +75,11 @@ impl Balancer {
     }
 
     /// Drops alarms that nobody waits for.
+    #[inline]
     pub(super) fn drop_void_alarms(&mut self) {
+        if self.alarms.is_empty() {
+            return;
+        }
         let requests = &self.requests;
         self.alarms.drop_void(|alarm| match alarm {
             Alarm::Hedge(key) => requests.attempt(key).is_none_or(|(_, running)| running.headed),

@@ -181,7 +181,7 @@ mod tests {
                         }
                         4 => drop(pool.set_weight(id, 1 + i as u32)),
                         5 => pool.set_percent(id, 1 + i as u32 % 100),
-                        6 => pool.attempt_began(id),
+                        6 => drop(pool.attempt_began(id)),
                         _ if pool.status(id).is_some_and(|status| status.in_flight > 0) => {
                             pool.attempt_ended(id);
                         }

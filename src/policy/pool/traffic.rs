@@ -92,21 +92,21 @@ impl Pool {
         }
     }
 
-    /// An attempt was sent to this backend.
+    /// An attempt was sent to this backend; whether that is a candidate.
     #[inline]
-    pub(crate) fn attempt_began(&mut self, id: BackendId) {
+    pub(crate) fn attempt_began(&mut self, id: BackendId) -> bool {
         let own = self.sights.own_shown();
-        let traffic = self.traffic_mut(id).expect("a pick is checked before it is sent");
+        let Some(traffic) = self.traffic_mut(id) else { return false };
         traffic.attempts += 1;
         traffic.in_flight += 1;
         traffic.shown += own;
         let (place, in_flight) = (traffic.place, traffic.in_flight);
         self.at_work = true;
-        if let Some(candidate) = self.candidates.get_mut(place as usize) {
-            candidate.in_flight += own;
-            self.totals.in_flight += u64::from(own);
-            self.full += usize::from(in_flight == self.most_in_flight);
-        }
+        let Some(candidate) = self.candidates.get_mut(place as usize) else { return false };
+        candidate.in_flight += own;
+        self.totals.in_flight += u64::from(own);
+        self.full += usize::from(in_flight == self.most_in_flight);
+        true
     }
 
     /// An attempt at this backend ended; how many it has left, as they are shown, or its own where

@@ -141,6 +141,10 @@ impl<T: Table> Strategy for Tabled<T> {
         near.unwrap_or_else(|| self.scores.best(key, candidates, room))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) -> Option<Job> {
         let _ = self.keyless.pool_changed(pool, rng);
         let mut members = Member::all_of(pool);

@@ -25,6 +25,10 @@ impl Strategy for LeastRequest {
         candidates.id(least_loaded(candidates, rng))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn score(
         &self,
         _now: Time,

@@ -45,6 +45,10 @@ impl Strategy for LeastWorkLeft {
         candidates.id(best)
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn needs_work(&self) -> bool {
         true
     }

@@ -201,6 +201,12 @@ pub trait Strategy: Send {
         let _ = result;
     }
 
+    /// Whether it learns from attempts. One that does not is spared the calls of every attempt:
+    /// [`Strategy::observed`], [`Strategy::ended`] and [`Strategy::poll_load_probe`].
+    fn learns(&self) -> bool {
+        true
+    }
+
     /// An attempt showed something of its backend, which may be gone. Once per attempt; once more,
     /// as a failure, when an answer breaks off after its head.
     fn observed(&mut self, now: Time, backend: BackendId, observation: Observation) {

@@ -41,10 +41,15 @@ pub static ENTRY: Entry = Entry {
         },
     ],
     build: |parameters| {
+        let choices = integer(parameters, "choices");
+        let replacement = flag(parameters, "replacement");
+        let scan_below = integer(parameters, "scan_below");
+        let pairs = choices == 2 && !replacement;
         Box::new(P2c {
-            choices: integer(parameters, "choices"),
-            replacement: flag(parameters, "replacement"),
-            scan_below: integer(parameters, "scan_below"),
+            choices,
+            replacement,
+            scan_below,
+            pairs_from: if pairs { scan_below.max(2) } else { usize::MAX },
             by_weight: ByWeight::new(),
         })
     },
@@ -54,6 +59,8 @@ struct P2c {
     choices: usize,
     replacement: bool,
     scan_below: usize,
+    /// With so many backends of the same weight the draw is the plain one of two, as nearly always.
+    pairs_from: usize,
     by_weight: ByWeight,
 }
 
@@ -66,17 +73,24 @@ impl Strategy for P2c {
         rng: &mut Rng,
     ) -> BackendId {
         let n = candidates.len();
-        let index = if n < self.scan_below {
+        let index = if n >= self.pairs_from && self.by_weight.is_even() {
+            let [first, second] = two(n, rng);
+            // Of the same weight, so the count alone tells.
+            let is_less = candidates.in_flight(second) < candidates.in_flight(first);
+            if is_less { second } else { first }
+        } else if n < self.scan_below {
             least_loaded(candidates, rng)
         } else if self.replacement {
             let drawn = (0..self.choices).map(|_| self.by_weight.one(candidates, rng));
             less_loaded(candidates, drawn)
-        } else if self.choices == 2 && n >= 2 && self.by_weight.is_even() {
-            less_loaded(candidates, two(n, rng).into_iter())
         } else {
             less_loaded(candidates, self.by_weight.several(self.choices, candidates, rng))
         };
         candidates.id(index)
+    }
+
+    fn learns(&self) -> bool {
+        false
     }
 
     fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) -> Option<Job> {

@@ -36,6 +36,10 @@ impl Strategy for Random {
         candidates.id(self.by_weight.one(candidates, rng))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) -> Option<Job> {
         self.by_weight.pool_changed(pool);
         None

@@ -49,6 +49,10 @@ impl Strategy for Rendezvous {
         self.scores.best(key, candidates, room)
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn pool_changed(&mut self, pool: &Pool, rng: &mut Rng) -> Option<Job> {
         self.scores.follow(&Member::all_of(pool));
         self.keyless.pool_changed(pool, rng)

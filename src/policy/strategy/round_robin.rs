@@ -51,6 +51,10 @@ impl Strategy for RoundRobin {
         id
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     /// How many turns others have before it.
     fn score(
         &self,

@@ -62,6 +62,10 @@ impl Strategy for Sticky {
             .unwrap_or_else(|| less_loaded(candidates, self.by_weight.several(2, candidates, rng))))
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     /// The list is of all backends, in service or not, and so is made again only when one has come
     /// that is not in it: not whenever a weight changes or a backend goes down and up.
     fn pool_changed(&mut self, pool: &Pool, _rng: &mut Rng) -> Option<Job> {

@@ -1,0 +1,53 @@
+//! What every request asks of the settings, in the form in which it asks. It must not be all of them.
+
+use std::time::Duration;
+
+use base::Time;
+use base::time::nanos;
+
+use crate::settings::Settings;
+
+/// Made anew when the settings change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Digest {
+    connect_ns: u64,
+    head_ns: u64,
+    total_ns: u64,
+    /// See [`crate::Attempt::head_within`].
+    pub(super) head_within: Duration,
+    /// An answer with a lower status is never worth another attempt.
+    pub(super) repeats_from: u16,
+    /// Requests are counted for the retry budget.
+    pub(super) has_budget: bool,
+}
+
+impl Digest {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let Settings { timeout, retry, hedging, .. } = settings;
+        let head_within = timeout.attempt.unwrap_or(Duration::MAX);
+        let lowest = retry.as_ref().and_then(|retry| retry.statuses.iter().min());
+        Self {
+            connect_ns: nanos(timeout.connect),
+            head_ns: nanos(head_within),
+            total_ns: nanos(timeout.total.unwrap_or(Duration::MAX)),
+            head_within,
+            repeats_from: lowest.copied().unwrap_or(u16::MAX),
+            has_budget: retry.is_some() || hedging.is_some(),
+        }
+    }
+
+    /// When the connection of an attempt must be open.
+    pub(super) const fn connect_by(&self, began: Time) -> Time {
+        began.after_nanos(self.connect_ns)
+    }
+
+    /// When the head of an attempt must be there.
+    pub(super) const fn head_by(&self, began: Time) -> Time {
+        began.after_nanos(self.head_ns)
+    }
+
+    /// When the last byte of a request's answer must be there.
+    pub(super) const fn total_by(&self, arrived: Time) -> Time {
+        arrived.after_nanos(self.total_ns)
+    }
+}
