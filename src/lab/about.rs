@@ -26,11 +26,23 @@ pub(crate) fn here() -> About {
     }
 }
 
-/// The program as parts name it: records of another version or revision are not read.
+/// The program as parts name it: records of another version, revision or source are not read.
 pub(crate) fn maker() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    match option_env!("LAB_REVISION") {
-        Some(revision) => format!("lab {version} ({revision})"),
-        None => format!("lab {version}"),
-    }
+    concat!("lab ", env!("CARGO_PKG_VERSION"), " (", env!("LAB_SOURCE"), ")").to_owned()
+}
+
+/// Its version as calibrations name it, too: what a request takes depends on how the program was built,
+/// and no record does.
+pub(crate) const BUILD: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("LAB_SOURCE"),
+    ", ",
+    env!("LAB_PROFILE"),
+    " build)"
+);
+
+/// The program as calibrations name it.
+pub(crate) fn build() -> String {
+    format!("lab {BUILD}")
 }

@@ -10,7 +10,7 @@ use record::calibration::{CalibrationLoad, Table, Tables};
 use record::{Calibration, Exchange, TrialRecord, Verdict};
 use scenario::{Overrides, Scenario};
 
-use crate::about::maker;
+use crate::about::build;
 use crate::cli::CalibrateArgs;
 use crate::commands::{calibration, play};
 use crate::exit::{Exit, Failure};
@@ -80,7 +80,7 @@ pub(crate) fn calibrate(args: &CalibrateArgs) -> Result<Exit, Failure> {
     let reasons = measured.reasons.clone();
     let tables = tables(measured)?;
     let host = host::describe();
-    let found = Calibration::new(maker(), host, Stamp::now().rfc3339(), reasons, load, tables);
+    let found = Calibration::new(build(), host, Stamp::now().rfc3339(), reasons, load, tables);
     found.write(&out).map_err(Failure::unwritten)?;
     say!("{}", render(&found).trim_end());
     say!("Calibration: {}", out.display());

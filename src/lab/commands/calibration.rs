@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use record::Calibration;
 use scenario::{Engine, Scenario};
 
-use crate::about::maker;
+use crate::about::build;
 use crate::exit::Failure;
 use crate::host;
 use crate::say::tell;
@@ -36,7 +36,7 @@ pub(crate) fn of_run(
     both: bool,
     simulates: bool,
 ) -> Result<Option<Calibration>, Failure> {
-    let load = |path: &Path| Calibration::load(path, &maker(), &host::describe());
+    let load = |path: &Path| Calibration::load(path, &build(), &host::describe());
     match given {
         Some(path) if !simulates => Err(Failure::invalid(format!(
             "--calibration {}: it is for simulations, and this run is live; add --engine sim, or \
@@ -57,7 +57,7 @@ pub(crate) fn of_run(
 /// anywhere: in an array, each task may have another machine, or another share of it.
 pub(crate) fn of_sweep(given: Option<&Path>) -> Result<Option<Calibration>, Failure> {
     let Some(path) = given else { return Ok(None) };
-    let found = Calibration::load_of_any(path, &maker())
+    let found = Calibration::load_of_any(path, &build())
         .map_err(|error| Failure::invalid(error.to_string()))?;
     if let Some(difference) = found.strange(&host::describe()) {
         tell!(

@@ -41,14 +41,15 @@ fn json(bench: &Bench, name: &str) -> serde_json::Value {
     serde_json::from_str(&read(&bench.path(name))).expect("JSON")
 }
 
+/// How the two ways to build `lab` are named; a calibration is of one of them.
+const BUILDS: [&str; 2] = ["debug build", "release build"];
+
 /// Of this machine and program, as a run's manifest tells of them, and twice as slow as any.
 fn made_up(bench: &Bench) -> Calibration {
     bench.file("small.toml", SMALL);
     bench.run(&["run", "small.toml", "--engine", "sim", "--out", "plain", "-q"]);
     let manifest = json(bench, "plain/manifest.json");
-    let version = manifest["versions"]["lab"].as_str().expect("a version");
-    let revision = manifest["git_revision"].as_str();
-    let lab = revision.map_or(format!("lab {version}"), |at| format!("lab {version} ({at})"));
+    let lab = bench.run(&["--version"]).stdout.trim().to_owned();
     let host: BTreeMap<String, String> =
         serde_json::from_value(manifest["host"].clone()).expect("words");
     let table = |us: u64| {
@@ -178,6 +179,13 @@ fn a_file_that_will_not_do_is_named_before_anything_is_made() {
     let text = read(&bench.path("c.json"));
     bench.file("host.json", &text.replacen("\"cores\": \"", "\"cores\": \"1", 1));
     bench.file("lab.json", &text.replacen("\"lab\": \"lab ", "\"lab\": \"lab 9.", 1));
+    let [here, other] = if text.contains(BUILDS[0]) { BUILDS } else { [BUILDS[1], BUILDS[0]] };
+    bench.file("build.json", &text.replacen(here, other, 1));
+    let source = text.find(", source ").expect("the source has a name") + ", source ".len();
+    let digit = if text[source..].starts_with('0') { "1" } else { "0" };
+    let (before, after) = (&text[..source], &text[source + 1..]);
+    bench.file("source.json", &format!("{before}{digit}{after}"));
+    let refused = format!("{other}), and this is lab ");
     bench.file("cut.json", &text[..text.len() / 2]);
     let baseline = root().join("scenarios/baseline.toml").display().to_string();
     for (scenario, engine, file, wanted) in [
@@ -185,6 +193,8 @@ fn a_file_that_will_not_do_is_named_before_anything_is_made() {
         ("small.toml", "sim", "cut.json", "it is no calibration or damaged"),
         ("small.toml", "sim", "host.json", "another machine's: its host.cores is \"1"),
         ("small.toml", "both", "lab.json", "it was measured with lab 9."),
+        ("small.toml", "sim", "build.json", &refused),
+        ("small.toml", "sim", "source.json", "it was measured with lab "),
         (&baseline, "live", "c.json", "--calibration c.json: it is for simulations"),
     ] {
         let args = ["run", scenario, "--engine", engine, "--calibration", file, "--out", "o", "-q"];
