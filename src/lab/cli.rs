@@ -107,10 +107,11 @@ pub(crate) struct Changes {
     #[arg(long, value_name = "KEY=A,B,C")]
     pub(crate) vary: Vec<String>,
     /// The seed of arrivals, sizes and choices [default: the scenario's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(0, u64::MAX))]
     pub(crate) seed: Option<u64>,
     /// How often to play each variant [default: the scenario's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = whole::<u32>(1, u32::MAX.into()))]
     pub(crate) rounds: Option<u32>,
 }
 
@@ -118,7 +119,7 @@ pub(crate) struct Changes {
 #[derive(Debug, Args)]
 pub(crate) struct Pace {
     /// Simulated trials at the same time [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u16>(1, 1024))]
     pub(crate) jobs: Option<u16>,
     /// No progress, only results and errors
     #[arg(long, short)]
@@ -230,11 +231,11 @@ pub(crate) struct ValidateArgs {
 pub(crate) struct VerifyArgs {
     /// Requests of each round: ten times as many, a third of the error; with less than 20000 the rounds
     /// are too short for the tails of full queues
-    #[arg(long, value_name = "N", default_value_t = 100_000,
-          value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, allow_negative_numbers = true,
+          value_parser = whole::<u32>(1_000, 100_000_000))]
     pub(crate) requests: u32,
     /// Rounds at the same time [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u16>(1, 1024))]
     pub(crate) jobs: Option<u16>,
     /// Where table and chart go [default: reports/verify/TIME]
     #[arg(long, value_name = "DIR")]
@@ -261,15 +262,26 @@ pub(crate) struct CalibrateArgs {
     pub(crate) out: Option<PathBuf>,
     /// How many valid rounds of each way are wanted, in turns; some 10 s each. Invalid ones are left out
     /// and others played, three times as many at most; half of what is wanted will do then
-    #[arg(long, value_name = "N", default_value_t = 3,
-          value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true,
+          value_parser = whole::<u32>(1, 100))]
     pub(crate) rounds: u32,
     /// No progress, only results and errors
     #[arg(long, short)]
     pub(crate) quiet: bool,
     /// How long a way is measured each time, for tests
-    #[arg(long, hide = true, value_name = "S", default_value_t = 2.0, value_parser = some_seconds)]
+    #[arg(long, hide = true, value_name = "S", default_value_t = 2.0, allow_negative_numbers = true,
+          value_parser = some_seconds)]
     pub(crate) seconds: f64,
+}
+
+/// A whole number of a range. Whoever writes another one, or a word, is told of the range: clap's own
+/// errors say what is wrong with the digits, and of a negative number that it may be an option.
+fn whole<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        let number = number.and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| format!("write a whole number from {least} to {most}"))
+    }
 }
 
 /// As long as a backend for each request can be had.

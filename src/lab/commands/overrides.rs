@@ -12,7 +12,7 @@ pub(crate) fn overrides(changes: &Changes) -> Result<Overrides, Failure> {
         Some((path, value)) if !path.trim().is_empty() => {
             Ok((path.trim().to_owned(), value.trim().to_owned()))
         }
-        _ => Err(Failure::invalid(format!(
+        _ => Err(Failure::usage(format!(
             "{option} {text}: write a key, `=` and a value, for example proxy.strategy=p2c"
         ))),
     };

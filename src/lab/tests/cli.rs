@@ -89,7 +89,6 @@ fn bad_overrides_name_themselves() {
     for (option, text, wanted) in [
         ("--set", "proxy.strategy=p2", "proxy.strategy=p2"),
         ("--set", "backends.b.count=3", "backends.b.count"),
-        ("--set", "nonsense", "nonsense"),
         ("--vary", "proxy.strategy=random,p2", "p2"),
     ] {
         let done = bench.run(&["run", "good.toml", option, text, "--out", "out"]);
@@ -105,6 +104,31 @@ fn wrong_usage_is_2_and_help_is_0() {
     assert_eq!(bench.run(&["run"]).code, Some(2));
     assert_eq!(bench.run(&["run", "x.toml", "--rounds", "0"]).code, Some(2));
     assert_eq!(bench.run(&["frobnicate"]).code, Some(2));
+    let run = |option, value| ["run", "good.toml", "--out", "out", option, value];
+    bench.file("good.toml", GOOD);
+    let below = |value: &str, option: &str, range: &str| {
+        format!("invalid value '{value}' for '{option} <N>': write a whole number from {range}\n")
+    };
+    for (args, wanted) in [
+        (&run("--set", "nonsense")[..], "--set nonsense: write a key, `=` and a value".to_owned()),
+        (&run("--set", "=5"), "--set =5: write a key, `=` and a value".to_owned()),
+        (&run("--vary", "x"), "--vary x: write a key, `=` and a value".to_owned()),
+        (&run("--seed", "-1"), below("-1", "--seed", "0 to 18446744073709551615")),
+        (&run("--seed", "many"), below("many", "--seed", "0 to 18446744073709551615")),
+        (&run("--rounds", "-2"), below("-2", "--rounds", "1 to 4294967295")),
+        (&run("--rounds", "1.5"), below("1.5", "--rounds", "1 to 4294967295")),
+        (&run("--jobs", "-1"), below("-1", "--jobs", "1 to 1024")),
+        (&run("--jobs", "1025"), below("1025", "--jobs", "1 to 1024")),
+        (&["verify", "--requests", "-5"], below("-5", "--requests", "1000 to 100000000")),
+        (&["calibrate", "--rounds", "-1"], below("-1", "--rounds", "1 to 100")),
+    ] {
+        let done = bench.run(args);
+        assert_eq!(done.code, Some(2), "{args:?}: {done:?}");
+        assert!(done.stderr.contains(&wanted), "{args:?}: {}", done.stderr);
+        // Such as "to pass '-1' as a value, use '-- -1'", which is no help.
+        assert!(!done.stderr.contains("tip:"), "{args:?}: {}", done.stderr);
+        assert!(!bench.path("out").exists(), "{args:?}");
+    }
     let help = bench.run(&["--help"]);
     assert_eq!(help.code, Some(0));
     for word in ["run", "validate", "report", "list", "proxy", "backends", "doctor", "Exit codes"] {
