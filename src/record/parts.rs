@@ -49,13 +49,13 @@ impl Parts {
         let mut problems = Vec::new();
         let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
         let mut first: Option<(String, Sweep, u32)> = None;
-        // The first of the problems that is of a file which cannot be read.
-        let mut unread: Option<usize> = None;
+        // Which problems are of files that cannot be read.
+        let mut unread: Vec<usize> = Vec::new();
         for path in paths {
             let part = match Part::open(path, maker) {
                 Ok(part) => part,
                 Err(problem) => {
-                    unread.get_or_insert(problems.len());
+                    unread.push(problems.len());
                     problems.push(problem);
                     continue;
                 }
@@ -80,9 +80,9 @@ impl Parts {
         }
         if let Some((_, _, of)) = first {
             let missing: Vec<u32> = (0..of).filter(|index| !parts.contains_key(index)).collect();
-            if let ([index], Some(place)) = (&missing[..], unread) {
-                // What is given and cannot be read is told above, and is not missing as well.
-                problems[place].message.push_str(&format!(
+            // What is given and cannot be read is told above, and is not missing as well.
+            if let ([index], [place]) = (&missing[..], &unread[..]) {
+                problems[*place].message.push_str(&format!(
                     "; the other files are all but shard {index}/{of}, which `lab sweep FILE --shard \
                      {index}/{of}` plays"
                 ));
@@ -90,7 +90,7 @@ impl Parts {
                 problems.push(LoadError {
                     file: "the sweep".to_owned(),
                     line: None,
-                    message: absent(&missing, of),
+                    message: absent(&missing, of, !unread.is_empty()),
                 });
             }
         }
@@ -193,17 +193,23 @@ fn listed(words: &[String]) -> String {
     if words.is_empty() { "empty".to_owned() } else { format!("\"{}\"", words.join(" ")) }
 }
 
-fn absent(missing: &[u32], of: u32) -> String {
+/// Which shards there are not. Where files cannot be read, nobody knows which of those they hold.
+fn absent(missing: &[u32], of: u32, some_unread: bool) -> String {
     let mut names: Vec<String> =
         missing.iter().take(LISTED).map(|index| format!("{index}/{of}")).collect();
     if missing.len() > LISTED {
         names.push(format!("and {} more", missing.len() - LISTED));
     }
     let (noun, verb) = if missing.len() == 1 { ("shard", "is") } else { ("shards", "are") };
+    let (names, first) = (names.join(", "), missing[0]);
+    if some_unread {
+        return format!(
+            "{noun} {names} {verb} in none of the files that can be read; copy again what is damaged, or \
+             play these as with `lab sweep FILE --shard {first}/{of}`, and merge again"
+        );
+    }
     format!(
-        "{noun} {} {verb} missing; play what is missing with `lab sweep FILE --shard {}/{of}` and \
-         merge again",
-        names.join(", "),
-        missing[0],
+        "{noun} {names} {verb} missing; play what is missing with `lab sweep FILE --shard {first}/{of}` \
+         and merge again"
     )
 }
