@@ -97,10 +97,10 @@ fn overload(variant: &Variant) -> Option<String> {
     );
     let together: f64 = variant.backends.iter().map(capacity).sum();
     if rate >= together {
+        let (most, why) = served(together, "their");
         return Some(format!(
-            "{offers} and the backends together can serve {} (concurrency / mean service time): \
-             queues grow for as long as it lasts, until they are full or requests time out",
-            figure(together)
+            "{offers} and the backends together can serve {most} ({why}): queues grow for as long as it \
+             lasts, until they are full or requests time out"
         ));
     }
     if !direct && (settings.ejection.is_some() || !settings.strategy.shares_by_weight()) {
@@ -120,19 +120,28 @@ fn overload(variant: &Variant) -> Option<String> {
         more => format!(" (so it is with {more} more)"),
     };
     let how = if direct { "in turns" } else { "by weight" };
+    let (most, why) = served(capacity(worst), "its");
     Some(format!(
         "{offers}, handed out {how} whatever the backends' load: {} gets {} of them and can serve \
-         {}{others} (concurrency / mean service time): its queue grows for as long as it lasts, \
-         until it is full or requests time out",
+         {most}{others} ({why}): its queue grows for as long as it lasts, until it is full or \
+         requests time out",
         worst.name,
-        figure(part(worst)),
-        figure(capacity(worst))
+        figure(part(worst))
     ))
 }
 
 /// Requests a second that a backend can serve in the long run.
 fn capacity(backend: &BackendSpec) -> f64 {
     f64::from(backend.model.concurrency) / backend.model.service.mean()
+}
+
+/// A capacity in words, and where it comes from.
+fn served(capacity: f64, whose: &str) -> (String, String) {
+    if capacity == 0.0 {
+        // A Pareto of shape 1 or less: in the long run its longest services take all the time there is.
+        return ("none".to_owned(), format!("{whose} mean service time is infinite"));
+    }
+    (figure(capacity), "concurrency / mean service time".to_owned())
 }
 
 /// Three digits and more, without those that nobody reads.

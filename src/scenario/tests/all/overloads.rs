@@ -102,6 +102,37 @@ fn load_is_held_against_what_backends_can_serve() {
 }
 
 #[test]
+fn whose_services_have_no_mean_can_serve_no_rate() {
+    let pareto = "{ distribution = \"pareto\", min = \"1ms\", shape = 1 }";
+    let fast = "{ distribution = \"exponential\", mean = \"100ms\" }";
+    let slow = "{ distribution = \"constant\", value = \"100ms\" }";
+    for (strategy, replaced, rate, wanted) in [
+        (
+            "p2c",
+            &[fast, slow][..],
+            "1",
+            "together can serve none (their mean service time is infinite)",
+        ),
+        ("p2c", &[slow], "41", "together can serve 40.0 (concurrency / mean service time)"),
+        (
+            "random",
+            &[slow],
+            "2",
+            "gets 1.0 of them and can serve none (its mean service time is infinite)",
+        ),
+    ] {
+        let text = TEXT
+            .replace("STRATEGY", strategy)
+            .replace("WEIGHT", "1")
+            .replace("RATE", rate)
+            .replace("EXTRA", "");
+        let text = replaced.iter().fold(text, |text, service| text.replace(service, pareto));
+        let found = scenario(&text).overloads();
+        assert!(found.len() == 1 && found[0].contains(wanted), "{found:?}\nand not\n{wanted}");
+    }
+}
+
+#[test]
 fn variants_with_the_same_overload_share_a_note() {
     let text = TEXT
         .replace("STRATEGY", "p2c")
