@@ -2,7 +2,9 @@
 //! 2011, JIQ-Random). It must not know what they make of it.
 //!
 //! A backend stands in one queue at most, as in the paper: it tells nobody else before the one that
-//! it has told has sent it a request. Others may send it some meanwhile, by chance.
+//! it has told has sent it a request. Others may send it some meanwhile, by chance. A balancer that holds
+//! it to be out of service keeps what it was told; one that was down says it again to whom it had told,
+//! who may have spent it on a connection that was refused.
 
 use base::Rng;
 use scenario::{ProxySpec, SubjectKind};
@@ -12,7 +14,14 @@ pub(crate) struct IdleReports {
     /// A stream of its own, so that reports move nothing else that is drawn.
     draws: Rng,
     /// Whom each backend has told.
-    told: Vec<Option<u32>>,
+    told: Vec<Option<Told>>,
+}
+
+#[derive(Clone, Copy)]
+struct Told {
+    balancer: u32,
+    /// It was down since.
+    must_be_told_again: bool,
 }
 
 impl IdleReports {
@@ -30,21 +39,25 @@ impl IdleReports {
     /// Whom this idle backend tells, if it has told nobody.
     pub(crate) fn idle(&mut self, backend: u32) -> Option<u32> {
         let told = &mut self.told[backend as usize];
-        if told.is_some() {
-            return None;
-        }
-        *told = Some(self.draws.below(self.balancers as usize) as u32);
-        *told
+        let balancer = match *told {
+            Some(Told { must_be_told_again: false, .. }) => return None,
+            Some(Told { balancer, .. }) => balancer,
+            None => self.draws.below(self.balancers as usize) as u32,
+        };
+        *told = Some(Told { balancer, must_be_told_again: false });
+        Some(balancer)
     }
 
     /// A balancer's request comes to a backend.
     pub(crate) fn sent(&mut self, balancer: u32, backend: u32) {
-        self.told[backend as usize].take_if(|told| *told == balancer);
+        self.told[backend as usize].take_if(|told| told.balancer == balancer);
     }
 
-    /// A backend is down: when it is back, it begins anew.
+    /// A backend is down: when it is back and idle, it says so.
     pub(crate) fn down(&mut self, backend: u32) {
-        self.told[backend as usize] = None;
+        if let Some(told) = &mut self.told[backend as usize] {
+            told.must_be_told_again = true;
+        }
     }
 }
 
@@ -65,8 +78,11 @@ mod tests {
         }
         // Four standard deviations: sqrt(40,000 / 4 * 3 / 4) = 87.
         assert!(told.iter().all(|n| n.abs_diff(10_000) < 350), "{told:?}");
-        assert!(reports.idle(0).is_some(), "each for itself");
+        let balancer = reports.idle(0).expect("each for itself");
         reports.down(0);
-        assert!(reports.idle(0).is_some(), "anew");
+        assert_eq!((reports.idle(0), reports.idle(0)), (Some(balancer), None), "once again");
+        reports.down(0);
+        reports.sent(balancer, 0);
+        assert!(reports.idle(0).is_some(), "what was told has been heard");
     }
 }

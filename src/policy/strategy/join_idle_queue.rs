@@ -68,7 +68,8 @@ impl JoinIdleQueue {
 
     /// The first in the queue that is idle and may be picked. Whoever is not idle any more leaves
     /// the queue, and joins again when it is; whoever only this retry may not have stays. Who has
-    /// told is taken at its word, as in the paper: another balancer may have found it meanwhile.
+    /// told is taken at its word, as in the paper: another balancer may have found it meanwhile. It
+    /// stays while it is out of service, too, for it tells nobody else before it gets a request.
     fn first_idle(&mut self, candidates: &Candidates<'_>) -> Option<BackendId> {
         let mut place = 0;
         while let Some(&id) = self.idle.get(place) {
@@ -78,7 +79,7 @@ impl JoinIdleQueue {
                 if self.is_told || candidates.in_flight(index) == 0 {
                     return Some(id);
                 }
-            } else if candidates.is_whole() {
+            } else if candidates.is_whole() && !self.is_told {
                 self.leave(place);
             } else {
                 place += 1;
@@ -108,6 +109,7 @@ impl Strategy for JoinIdleQueue {
         self.by_weight.pool_changed(pool);
         self.is_told = pool.is_told_of_idle();
         if self.is_told {
+            self.idle.retain(|id| pool.get(*id).is_some());
             return None;
         }
         let mut ready: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();
@@ -217,5 +219,19 @@ mod tests {
         strategy.idle(ids[0]);
         strategy.idle(ids[1]);
         assert_eq!(strategy.idle, [ids[1], ids[0]], "once each");
+        // Out of service it keeps its place; who is gone has none.
+        pool.set_draining(ids[1], true);
+        pool.settle(Time::ZERO, ids[1], "drained");
+        pool.refresh();
+        assert_eq!(pick(&mut strategy, &mut pool, &[]), ids[0]);
+        assert_eq!(strategy.idle, [ids[1]]);
+        pool.set_draining(ids[1], false);
+        pool.settle(Time::ZERO, ids[1], "back");
+        pool.refresh();
+        assert_eq!(pick(&mut strategy, &mut pool, &[]), ids[1]);
+        strategy.idle(ids[2]);
+        pool.remove(ids[2]);
+        strategy.pool_changed(&pool, &mut Rng::from_seed(5));
+        assert!(strategy.idle.is_empty());
     }
 }

@@ -13,6 +13,7 @@ use policy::{LimitSettings, QueueSettings, Registry, Settings};
 use record::{Exchange, TrialRecord};
 use scenario::{Trial, ViewSpec};
 use support::*;
+use workload::FaultKind;
 
 fn exponential(ms: f64) -> Distribution {
     Distribution::Exponential { mean: ms / 1e3 }
@@ -177,6 +178,24 @@ fn balancers_that_are_told_miss_fewer_idle_ones() {
     let told = [1, 4].map(|balancers| misses(balancers, true));
     assert!(told[0] == 0.0, "one balancer hears of all: {told:?}");
     assert!(told[1] * 2.0 < misses(4, false), "{told:?}");
+}
+
+/// It says that it is idle as soon as it is back, and its balancer believes the probes, which pass a
+/// second later: what it said must not be lost until then, for it says it once.
+#[test]
+fn who_was_out_of_service_is_found_again() {
+    let mut trial = with_health(trial("join_idle_queue", 3, constant(1), 20.0, 20));
+    trial.variant.load.shape.warmup = Duration::ZERO;
+    trial.variant.proxy.view.idle_reports = true;
+    trial.variant.faults = vec![fault(2_000, 3_000, &[0], FaultKind::Crash)];
+    let record = play(&trial);
+    let shares = [0, 1, 2].map(|backend| {
+        let requests = record.requests().iter();
+        let late = requests.filter(|request| request.intended > Time::ZERO + ms(8_000));
+        late.filter(|request| request.backend == Some(backend)).count()
+    });
+    // In turns, as long as all three are idle nearly always.
+    assert!(shares.iter().all(|share| share.abs_diff(80) < 20), "{shares:?}");
 }
 
 /// Whom a backend tells is drawn from a stream of its own, and nobody listens here.
