@@ -84,15 +84,26 @@ impl<T> Slab<T> {
     }
 
     /// Takes a tenant in; the slot that was freed last is filled first.
+    #[inline]
     pub fn insert(&mut self, tenant: T) -> Key {
-        if let Some(slot) = self.free.pop() {
-            let place = &mut self.slots[slot as usize];
-            place.tenant = Some(tenant);
-            return Key { slot, generation: place.generation };
-        }
+        self.put(tenant).0
+    }
+
+    /// The same; and the tenant in its place.
+    #[inline]
+    pub fn put(&mut self, tenant: T) -> (Key, &mut T) {
+        let slot = self.free.pop().unwrap_or_else(|| self.open());
+        let place = &mut self.slots[slot as usize];
+        let key = Key { slot, generation: place.generation };
+        (key, place.tenant.insert(tenant))
+    }
+
+    /// A slot more.
+    #[cold]
+    fn open(&mut self) -> u32 {
         let slot = u32::try_from(self.slots.len()).expect("four billion tenants do not fit memory");
-        self.slots.push(Slot { generation: 0, tenant: Some(tenant) });
-        Key { slot, generation: 0 }
+        self.slots.push(Slot { generation: 0, tenant: None });
+        slot
     }
 
     /// The tenant of this key, if it is still there.

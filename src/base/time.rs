@@ -47,6 +47,11 @@ impl Time {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The same in nanoseconds, which takes no division.
+    pub const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// Seconds from `origin` to here, negative before it.
     pub fn seconds_from(self, origin: Self) -> f64 {
         (i128::from(self.0) - i128::from(origin.0)) as f64 / 1e9

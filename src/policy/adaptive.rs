@@ -34,6 +34,8 @@ pub(crate) struct Adaptive {
     /// The latency without load, once it was measured.
     unloaded: Option<Duration>,
     phase: Phase,
+    /// When a measurement has lasted long enough, or the limit is drawn anew.
+    due: Time,
     /// The latencies of this phase, or since the last update.
     seen: Latencies,
     at_min: u32,
@@ -44,15 +46,15 @@ enum Phase {
     /// The limit is at its minimum, to see how long a request takes without load.
     Measuring { since: Time },
     /// The limit follows the latency.
-    Following { update_at: Time, measure_at: Time },
+    Following { measure_at: Time },
 }
 
 impl Adaptive {
     pub(crate) fn new(settings: AdaptiveSettings, rng: Rng) -> Self {
         let limit = f64::from(settings.min.max(1));
         let phase = Phase::Measuring { since: Time::ZERO };
-        let seen = Latencies::new();
-        Self { settings, rng, limit, unloaded: None, phase, seen, at_min: 0 }
+        let (due, seen) = (Time::ZERO + settings.interval, Latencies::new());
+        Self { settings, rng, limit, unloaded: None, phase, due, seen, at_min: 0 }
     }
 
     const fn min(&self) -> u32 {
@@ -82,33 +84,36 @@ impl Adaptive {
             // It was in flight together with too many others.
             return;
         }
-        self.seen.record(now.since(sent));
+        self.seen.record(now.nanos_since(sent));
         let enough = self.seen.len() >= u64::from(self.settings.requests.max(1));
         if enough && matches!(self.phase, Phase::Measuring { .. }) {
             self.follow(now);
         }
     }
 
+    #[inline]
     fn advance(&mut self, now: Time) {
+        if now >= self.due {
+            self.step(now);
+        }
+    }
+
+    #[cold]
+    fn step(&mut self, now: Time) {
         match self.phase {
             // With so little traffic, or so many failures, what there is has to do.
-            Phase::Measuring { since } if now >= since + self.settings.interval => {
-                if self.seen.len() > 0 || self.unloaded.is_some() {
-                    self.follow(now);
-                } else {
-                    self.phase = Phase::Measuring { since: now };
-                }
+            Phase::Measuring { .. } if self.seen.len() > 0 || self.unloaded.is_some() => {
+                self.follow(now);
             }
-            Phase::Following { update_at, measure_at } if now >= update_at => {
+            Phase::Measuring { .. } => self.measure(now),
+            Phase::Following { measure_at } => {
                 self.update();
                 if now >= measure_at || self.at_min >= UPDATES_AT_MIN {
                     self.measure(now);
                 } else {
-                    let update_at = now + self.settings.update;
-                    self.phase = Phase::Following { update_at, measure_at };
+                    self.due = now + self.settings.update;
                 }
             }
-            _ => {}
         }
     }
 
@@ -116,16 +121,16 @@ impl Adaptive {
         self.seen.clear();
         self.at_min = 0;
         self.phase = Phase::Measuring { since: now };
+        self.due = now + self.settings.interval;
     }
 
     fn follow(&mut self, now: Time) {
         self.unloaded = self.seen.quantile(QUANTILE).or(self.unloaded);
         self.seen.clear();
         let stretch = 1.0 + JITTER * self.rng.unit();
-        self.phase = Phase::Following {
-            update_at: now + self.settings.update,
-            measure_at: now + self.settings.interval.mul_f64(stretch),
-        };
+        let measure_at = now + self.settings.interval.mul_f64(stretch);
+        self.phase = Phase::Following { measure_at };
+        self.due = now + self.settings.update;
     }
 
     /// Draws the limit from the latencies since the last time, if there are any.

@@ -39,7 +39,7 @@ use crate::queue::Queue;
 use crate::rate::Limiter;
 use crate::retry::{Budget, Denials};
 use crate::settings::Settings;
-use crate::strategy::Strategy;
+use crate::strategy::{Seen, Strategy};
 
 /// The balancer: pool, health, retries and a strategy behind one interface.
 pub struct Balancer {
@@ -121,11 +121,10 @@ impl Balancer {
         running.answered = is_good;
         running.failed = is_failure(&head);
         *deciding -= u32::from(!running.lost);
-        let is_race = *deciding > 0 || running.lost;
-        let running = *running;
-        let (backend, began) = (running.backend, running.began);
+        let (backend, began, lost) = (running.backend, running.began, running.lost);
+        let is_race = *deciding > 0;
         if self.consultation.learns() {
-            self.tell_of_head(now, &running, &head);
+            self.tell_of_head(now, backend, began, &head);
         }
         if is_good {
             self.pool.note_alive(now, backend);
@@ -133,8 +132,12 @@ impl Balancer {
             self.note_trouble(now, backend, began, &head);
         }
         self.drop_void_alarms();
-        if is_race && let Some(next) = self.end_race(now, request, &running, &head) {
-            return next;
+        if lost {
+            // The shell had it before it heard of the winner.
+            return Next::Later;
+        }
+        if is_race && !self.wins_race(now, request, backend, began, &head) {
+            return Next::Later;
         }
         if let (Some(hedger), true) = (&mut self.hedger, is_good) {
             hedger.record(now, began);
@@ -171,7 +174,15 @@ impl Balancer {
             self.pool.attempt_failed(running.backend);
         }
         self.judge_end(now, &running, end);
-        self.conclude(now, &running, broke);
+        let left = self.pool.attempt_ended(running.backend);
+        if self.consultation.learns() {
+            let seen = match (broke, running.headed) {
+                (true, _) => Some(Seen::Failure { retry_after: None }),
+                (false, true) => None,
+                (false, false) => Some(Seen::Nothing),
+            };
+            self.tell_of_end(now, running.backend, running.began, seen, left);
+        }
         if running.answered
             && end == End::Complete
             && let Some(adaptive) = &mut self.adaptive

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base::Time;
+use base::time::nanos;
 
 use crate::latencies::Latencies;
 use crate::settings::{HedgingSettings, RetrySettings};
@@ -24,7 +25,7 @@ pub(crate) struct Hedger {
     turn_at: Time,
     /// Times recorded since the delay was looked up.
     fresh: u32,
-    delay: Option<Duration>,
+    delay_ns: Option<u64>,
 }
 
 impl Hedger {
@@ -36,14 +37,14 @@ impl Hedger {
             before: Latencies::new(),
             turn_at: Time::ZERO,
             fresh: 0,
-            delay: None,
+            delay_ns: None,
         }
     }
 
     /// Other rules from now on, for the same times.
     pub(crate) fn set(&mut self, settings: HedgingSettings) {
         self.settings = settings;
-        self.delay = self.look_up();
+        self.delay_ns = self.look_up();
     }
 
     pub(crate) const fn default_budget(&self) -> &RetrySettings {
@@ -54,7 +55,7 @@ impl Hedger {
     /// little is known.
     pub(crate) fn due(&mut self, now: Time) -> Option<Time> {
         self.advance(now);
-        self.delay.map(|delay| now + delay)
+        self.delay_ns.map(|delay| now.after_nanos(delay))
     }
 
     /// An attempt took so long to the head of an answer that is no failure; or it was given up
@@ -62,34 +63,40 @@ impl Hedger {
     /// slow ones would be missing, and every hedge would make the next one come earlier.
     pub(crate) fn record(&mut self, now: Time, began: Time) {
         self.advance(now);
-        self.recent.record(now.since(began));
+        self.recent.record(now.nanos_since(began));
         self.fresh += 1;
-        if self.delay.is_none() || self.fresh >= REFRESH {
-            self.delay = self.look_up();
+        if self.delay_ns.is_none() || self.fresh >= REFRESH {
+            self.delay_ns = self.look_up();
             self.fresh = 0;
         }
     }
 
+    #[inline]
     fn advance(&mut self, now: Time) {
-        if now < self.turn_at {
-            return;
+        if now >= self.turn_at {
+            self.turn(now);
         }
+    }
+
+    #[cold]
+    fn turn(&mut self, now: Time) {
         std::mem::swap(&mut self.recent, &mut self.before);
         self.recent.clear();
         if now >= self.turn_at + STRETCH {
             self.before.clear();
         }
         self.turn_at = now + STRETCH;
-        self.delay = self.look_up();
+        self.delay_ns = self.look_up();
     }
 
-    fn look_up(&self) -> Option<Duration> {
+    /// The delay in nanoseconds.
+    fn look_up(&self) -> Option<u64> {
         let known = self.recent.len() + self.before.len();
         if known < u64::from(self.settings.min_requests) {
             return None;
         }
         let quantile = self.recent.quantile_with(&self.before, self.settings.percentile)?;
-        Some(quantile.max(self.settings.min_delay))
+        Some(nanos(quantile.max(self.settings.min_delay)))
     }
 }
 

@@ -6,7 +6,6 @@ use base::{BackendId, Key, ProbeId, Slab, Time};
 
 use super::Balancer;
 use super::requests::seen;
-use super::under_way::Running;
 use crate::message::{Head, Output, Probe, ProbeKind, ProbeResult};
 use crate::pool::Sight;
 use crate::strategy::{LoadReport, MAX_LOAD_PROBES, Observation, Seen, Strategy};
@@ -150,34 +149,27 @@ impl Balancer {
 
     /// Tells the strategy of an attempt's head, or failure.
     #[inline(never)] // few strategies listen
-    pub(super) fn tell_of_head(&mut self, now: Time, running: &Running, head: &Head) {
-        let observation = Observation { after: now.since(running.began), seen: seen(head) };
-        self.strategy.observed(now, running.backend, observation);
+    pub(super) fn tell_of_head(&mut self, now: Time, backend: BackendId, began: Time, head: &Head) {
+        let observation = Observation { after: now.since(began), seen: seen(head) };
+        self.strategy.observed(now, backend, observation);
     }
 
-    /// An attempt is out of its backend; `broke` is a failure after its head.
-    #[inline]
-    pub(super) fn conclude(&mut self, now: Time, running: &Running, broke: bool) {
-        let left = self.pool.attempt_ended(running.backend);
-        if self.consultation.learns {
-            self.tell_of_end(now, running, broke, left);
-        }
-    }
-
-    /// Tells the strategy of an attempt's end; its backend has so many left, if it is not gone.
-    #[inline(never)]
-    fn tell_of_end(&mut self, now: Time, running: &Running, broke: bool, left: Option<u32>) {
-        let seen = match (broke, running.headed) {
-            (true, _) => Some(Seen::Failure { retry_after: None }),
-            (false, true) => None,
-            (false, false) => Some(Seen::Nothing),
-        };
+    /// Tells the strategy of an attempt's end, and of what was seen only there; its backend has so
+    /// many left, if it is not gone.
+    #[inline(never)] // as above
+    pub(super) fn tell_of_end(
+        &mut self,
+        now: Time,
+        backend: BackendId,
+        began: Time,
+        seen: Option<Seen>,
+        left: Option<u32>,
+    ) {
         if let Some(seen) = seen {
-            let observation = Observation { after: now.since(running.began), seen };
-            self.strategy.observed(now, running.backend, observation);
+            self.strategy.observed(now, backend, Observation { after: now.since(began), seen });
         }
         if let Some(in_flight) = left {
-            self.strategy.ended(running.backend, in_flight);
+            self.strategy.ended(backend, in_flight);
         }
     }
 }

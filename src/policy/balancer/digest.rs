@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use base::Time;
 use base::time::nanos;
+use base::{AttemptId, BackendId, Key, Time};
 
+use super::under_way::Request;
+use crate::message::{Attempt, Quota};
 use crate::settings::Settings;
 
 /// Made anew when the settings change.
@@ -13,8 +15,7 @@ pub(super) struct Digest {
     connect_ns: u64,
     head_ns: u64,
     total_ns: u64,
-    /// See [`crate::Attempt::head_within`].
-    pub(super) head_within: Duration,
+    head_within: Duration,
     /// An answer with a lower status is never worth another attempt.
     pub(super) repeats_from: u16,
     /// Requests are counted for the retry budget.
@@ -36,14 +37,29 @@ impl Digest {
         }
     }
 
-    /// When the connection of an attempt must be open.
-    pub(super) const fn connect_by(&self, began: Time) -> Time {
-        began.after_nanos(self.connect_ns)
-    }
-
-    /// When the head of an attempt must be there.
-    pub(super) const fn head_by(&self, began: Time) -> Time {
-        began.after_nanos(self.head_ns)
+    /// An attempt that begins, with its deadlines.
+    #[inline]
+    pub(super) fn attempt(
+        &self,
+        now: Time,
+        attempt: Key,
+        backend: BackendId,
+        request: &Request,
+        quota: Option<Quota>,
+    ) -> Attempt {
+        let body_by = request.total_by;
+        let head_by = body_by.min(now.after_nanos(self.head_ns));
+        Attempt {
+            id: AttemptId(attempt.pack()),
+            request: request.id,
+            backend,
+            number: request.number,
+            connect_by: head_by.min(now.after_nanos(self.connect_ns)),
+            head_by,
+            head_within: self.head_within,
+            body_by,
+            quota,
+        }
     }
 
     /// When the last byte of a request's answer must be there.

@@ -113,11 +113,12 @@ impl Balancer {
         match end {
             _ if running.failed => {}
             End::UpstreamBroke => self.judge_failure(now, id, began, Failure::Cut),
-            End::Complete => {
+            End::Complete if self.settings.ejection.is_some() => {
                 if let Some((record, settings)) = self.record(id) {
                     record.succeeded(now, began, settings);
                 }
             }
+            End::Complete => {}
             End::ClientLeft | End::Aborted => {}
         }
     }
@@ -140,12 +141,14 @@ impl Balancer {
 
     /// What is remembered of a backend that may be ejected. What is counted while it is out, because
     /// it was asked before or in a panic, is void when it comes back.
-    #[inline]
     fn record(&mut self, id: BackendId) -> Option<(&mut Record, &EjectionSettings)> {
         let settings = self.settings.ejection.as_ref()?;
-        let since = self.pool.get(id)?.since();
         let records = &mut self.upkeep.ejections.records;
-        Some((records.or_insert_with(id, || Record::new(since))?, settings))
+        if records.get(id).is_none() {
+            let since = self.pool.get(id)?.since();
+            records.or_insert_with(id, || Record::new(since));
+        }
+        Some((records.get_mut(id)?, settings))
     }
 
     /// Does what a Retry-After asks for where retries are on: they are what would ignore it. No

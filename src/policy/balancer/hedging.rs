@@ -6,42 +6,38 @@
 //! most. The first good head wins. A bad one loses as long as the other attempt is out, and what
 //! the last one shows decides by the rules of retries, which count the hedge as an attempt.
 
-use base::{AttemptId, Key, Time};
+use base::{AttemptId, BackendId, Key, Time};
 
 use super::Balancer;
-use super::under_way::Running;
-use crate::message::{Head, Next, Output};
+use crate::alarms::Alarm;
+use crate::message::{Attempt, Head, Output};
 use crate::settings::RetrySettings;
 
 impl Balancer {
-    /// The head, or the failure, of an attempt that was not alone, or had lost: what follows from
-    /// it, if it has not won.
+    /// Whether an attempt that is not alone wins by its head; then whatever else of its request is
+    /// out is broken off.
     #[cold]
-    pub(super) fn end_race(
+    pub(super) fn wins_race(
         &mut self,
         now: Time,
         request: Key,
-        running: &Running,
+        backend: BackendId,
+        began: Time,
         head: &Head,
-    ) -> Option<Next> {
-        if running.lost {
-            // The shell had it before it heard of the winner.
-            return Some(Next::Later);
-        }
+    ) -> bool {
         if self.is_bad(head) {
-            self.requests.remember(request, running.backend);
-            return Some(Next::Later);
+            self.requests.remember(request, backend);
+            return false;
         }
-        // It won: whatever else of its request is out is broken off.
-        for (rival, began) in self.requests.lose(request) {
+        for (rival, rival_began) in self.requests.lose(request) {
             if let Some(hedger) = &mut self.hedger
-                && began < running.began
+                && rival_began < began
             {
-                hedger.record(now, began);
+                hedger.record(now, rival_began);
             }
             self.outputs.push_back(Output::Abort(AttemptId(rival.pack())));
         }
-        None
+        true
     }
 
     /// Whether another attempt that is out may do better.
@@ -52,6 +48,17 @@ impl Balancer {
                 let named = |retry: &RetrySettings| retry.statuses.contains(status);
                 *status >= 500 || self.settings.retry.as_ref().is_some_and(named)
             }
+        }
+    }
+
+    /// Sees to it that an attempt, which may be hedged, is looked at again when it is slow.
+    #[inline]
+    pub(super) fn watch(&mut self, now: Time, attempt: &Attempt) {
+        if let Some(hedger) = &mut self.hedger
+            && let Some(at) = hedger.due(now)
+            && at < attempt.body_by
+        {
+            self.alarms.set(at, Alarm::Hedge(Key::unpack(attempt.id.0)));
         }
     }
 
@@ -79,7 +86,7 @@ impl Balancer {
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.requests.get_mut(key).expect("found above").hedged = true;
         self.counts.hedges += 1;
-        let attempt = self.begin_later(now, key, backend);
+        let attempt = self.begin_attempt(now, key, backend);
         self.requests.race(key, slow, Key::unpack(attempt.id.0));
         self.outputs.push_back(Output::Send(attempt));
     }

@@ -1,11 +1,10 @@
 //! What becomes of requests: sent, sent again, over. It must not know backends beyond their ids,
 //! nor decide who waits.
 
-use base::{AttemptId, BackendId, Key, RequestMeta, Time};
+use base::{BackendId, Key, RequestMeta, Time};
 
 use super::Balancer;
 use super::under_way::Running;
-use crate::alarms::Alarm;
 use crate::message::{Attempt, Head, Quota, Reject, Verdict};
 use crate::strategy::Seen;
 
@@ -24,8 +23,16 @@ impl Balancer {
             return self.hold(now, &request, quota, why);
         }
         let backend = self.pick_first(now, &request);
-        let key = self.requests.insert(now, &request, quota, self.digest.total_by(now));
-        Verdict::Send(self.begin_attempt(now, key, backend))
+        self.note_sent(now, backend);
+        let total_by = self.digest.total_by(now);
+        let inserted = self.requests.insert(now, &request, quota, total_by, Some(backend));
+        let (attempt, request) = inserted;
+        let may_be_hedged = request.may_be_hedged();
+        let attempt = self.digest.attempt(now, attempt, backend, request, quota);
+        if may_be_hedged {
+            self.watch(now, &attempt);
+        }
+        Verdict::Send(attempt)
     }
 
     /// Lets a request wait that something is in the way of, or refuses it.
@@ -42,7 +49,8 @@ impl Balancer {
             let why = if self.settings.queue.is_some() { Reject::QueueFull } else { why };
             return self.reject(why);
         }
-        let key = self.requests.insert(now, request, quota, self.digest.total_by(now));
+        let total_by = self.digest.total_by(now);
+        let (key, _) = self.requests.insert(now, request, quota, total_by, None);
         self.let_wait(now, key);
         Verdict::Wait(request.id)
     }
@@ -72,7 +80,7 @@ impl Balancer {
     }
 
     /// Where a request goes first that nothing is in the way of.
-    #[inline(always)] // as of `begin_attempt`
+    #[inline(always)] // two come here, and one of them for every request
     pub(super) fn pick_first(&mut self, now: Time, meta: &RequestMeta) -> BackendId {
         if self.digest.has_budget {
             self.budget.count_request(now);
@@ -92,39 +100,26 @@ impl Balancer {
         backend
     }
 
-    /// An attempt that is sent later than its request came, because it waited or failed before.
+    /// An attempt of a request that was not sent at once, or failed, or is slow.
     #[cold]
-    pub(super) fn begin_later(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
-        self.begin_attempt(now, key, backend)
+    pub(super) fn begin_attempt(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
+        self.note_sent(now, backend);
+        let begun = self.requests.begin(key, Running::new(now, backend));
+        let (attempt, request, quota) = begun.expect("an attempt is for a present request");
+        let may_be_hedged = request.may_be_hedged();
+        let attempt = self.digest.attempt(now, attempt, backend, request, quota);
+        if may_be_hedged {
+            self.watch(now, &attempt);
+        }
+        attempt
     }
 
-    #[inline(always)] // every request comes here, and from one place
-    fn begin_attempt(&mut self, now: Time, key: Key, backend: BackendId) -> Attempt {
+    /// An attempt is on its way to this backend.
+    #[inline(always)] // as of `pick_first`
+    fn note_sent(&mut self, now: Time, backend: BackendId) {
         assert!(self.pool.attempt_began(backend), "the strategy picked what is no candidate");
         if self.consultation.learns() {
             self.ask_for_load(now);
-        }
-        let begun = self.requests.begin(key, Running::new(now, backend));
-        let (attempt, request, quota) = begun.expect("an attempt is for a present request");
-        if let Some(hedger) = &mut self.hedger
-            && request.may_be_hedged()
-            && let Some(at) = hedger.due(now)
-            && at < request.total_by
-        {
-            self.alarms.set(at, Alarm::Hedge(attempt));
-        }
-        let body_by = request.total_by;
-        let head_by = body_by.min(self.digest.head_by(now));
-        Attempt {
-            id: AttemptId(attempt.pack()),
-            request: request.id,
-            backend,
-            number: request.number,
-            connect_by: head_by.min(self.digest.connect_by(now)),
-            head_by,
-            head_within: self.digest.head_within,
-            body_by,
-            quota,
         }
     }
 }

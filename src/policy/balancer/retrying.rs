@@ -69,7 +69,7 @@ impl Balancer {
         let backend = self.strategy.pick(now, &meta, &candidates, &mut self.strategy_rng);
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.counts.retries += 1;
-        Some(Next::Retry(self.begin_later(now, key, backend)))
+        Some(Next::Retry(self.begin_attempt(now, key, backend)))
     }
 
     /// Sends a request whose backoff is over, by what is known of the backends now.
@@ -88,7 +88,7 @@ impl Balancer {
         assert!(candidates.contains(backend), "the strategy picked what is no candidate");
         self.leave(key);
         self.counts.retries += 1;
-        let attempt = self.begin_later(now, key, backend);
+        let attempt = self.begin_attempt(now, key, backend);
         self.outputs.push_back(Output::Send(attempt));
     }
 

@@ -49,6 +49,22 @@ struct Aside {
     racers: Option<[Key; 2]>,
 }
 
+impl Aside {
+    /// That of a slot's new tenant.
+    #[inline(never)] // few requests have one, and all pass by
+    fn of_slot(asides: &mut Vec<Self>, slot: u32) -> &mut Self {
+        let slot = slot as usize;
+        if asides.len() <= slot {
+            asides.resize_with(slot + 1, Self::default);
+        }
+        let aside = &mut asides[slot];
+        aside.tried.clear();
+        let tried = std::mem::take(&mut aside.tried);
+        *aside = Self { tried, ..Self::default() };
+        aside
+    }
+}
+
 /// How far a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -93,6 +109,13 @@ impl Running {
 }
 
 impl Request {
+    /// One of its attempts runs no longer; whether it is over with it.
+    fn is_over_without(&mut self, ended: &Running) -> bool {
+        self.running -= 1;
+        self.deciding -= u32::from(ended.decides());
+        self.running == 0 && self.stage == Stage::Sent
+    }
+
     /// Whether a second attempt may be sent beside one that is slow.
     pub(super) const fn may_be_hedged(&self) -> bool {
         self.idempotent && self.replayable && !self.hedged
@@ -140,35 +163,38 @@ impl UnderWay {
         self.requests.len()
     }
 
-    /// A request that arrives, without an attempt.
-    #[inline(always)] // as of `begin_attempt`
+    /// A request that arrives, and with it its first attempt, if it is sent at once.
+    #[inline(always)] // two ask for it, and one of them for every request
     pub(super) fn insert(
         &mut self,
         now: Time,
         meta: &RequestMeta,
         quota: Option<Quota>,
         total_by: Time,
-    ) -> Key {
+        sent_to: Option<BackendId>,
+    ) -> (Key, &Request) {
         let &RequestMeta { id, idempotent, replayable, key, limit_key, pin } = meta;
-        let request = self.requests.insert(Request {
-            first: None,
+        let has_aside = key.is_some() || limit_key.is_some() || pin.is_some() || quota.is_some();
+        let attempts = u32::from(sent_to.is_some());
+        let (request, inserted) = self.requests.put(Request {
+            first: sent_to.map(|backend| Running::new(now, backend)),
             sent: now,
             stage: Stage::Sent,
-            running: 0,
-            deciding: 0,
-            number: 0,
+            running: attempts,
+            deciding: attempts,
+            number: attempts,
             hedged: false,
             idempotent,
             replayable,
-            has_aside: false,
+            has_aside,
             id,
             total_by,
         });
-        if key.is_some() || limit_key.is_some() || pin.is_some() || quota.is_some() {
-            let aside = self.aside_mut(request).expect("just inserted");
+        if has_aside {
+            let aside = Aside::of_slot(&mut self.asides, request.slot);
             (aside.key, aside.limit_key, aside.pin, aside.quota) = (key, limit_key, pin, quota);
         }
-        request
+        (request, inserted)
     }
 
     pub(super) fn get(&self, request: Key) -> Option<&Request> {
@@ -213,28 +239,18 @@ impl UnderWay {
     }
 
     /// The aside of a request, which has one from now on.
-    #[inline(never)] // few requests have one, and all pass by
     fn aside_mut(&mut self, key: Key) -> Option<&mut Aside> {
         let request = self.requests.get_mut(key)?;
-        let slot = key.slot as usize;
-        if self.asides.len() <= slot {
-            self.asides.resize_with(slot + 1, Aside::default);
+        if !std::mem::replace(&mut request.has_aside, true) {
+            return Some(Aside::of_slot(&mut self.asides, key.slot));
         }
-        let aside = &mut self.asides[slot];
-        if !request.has_aside {
-            request.has_aside = true;
-            aside.tried.clear();
-            let tried = std::mem::take(&mut aside.tried);
-            *aside = Aside { tried, ..Aside::default() };
-        }
-        Some(aside)
+        self.asides.get_mut(key.slot as usize)
     }
 }
 
 /// Attempts.
 impl UnderWay {
     /// One more attempt of a request, whose head may decide; and what was left of the rate limit.
-    #[inline(always)] // as of `begin_attempt`
     pub(super) fn begin(
         &mut self,
         key: Key,
@@ -304,20 +320,23 @@ impl UnderWay {
     /// when that was sent first.
     #[inline]
     pub(super) fn end(&mut self, attempt: Key) -> Option<(Running, Time)> {
-        let (key, running, request) = match unmarked(attempt) {
-            None => {
-                let request = self.requests.get_mut(attempt)?;
-                (attempt, request.first.take()?, request)
-            }
-            Some(key) => {
-                let Further { request, running } = self.further.remove(key)?;
-                (request, running, self.requests.get_mut(request)?)
-            }
-        };
+        if let Some(key) = unmarked(attempt) {
+            return self.end_further(key);
+        }
+        let request = self.requests.get_mut(attempt)?;
+        let (running, sent) = (request.first.take()?, request.sent);
+        if request.is_over_without(&running) {
+            self.requests.remove(attempt);
+        }
+        Some((running, sent))
+    }
+
+    #[cold]
+    fn end_further(&mut self, key: Key) -> Option<(Running, Time)> {
+        let Further { request: key, running } = self.further.remove(key)?;
+        let request = self.requests.get_mut(key)?;
         let sent = request.sent;
-        request.running -= 1;
-        request.deciding -= u32::from(running.decides());
-        if request.running == 0 && request.stage == Stage::Sent {
+        if request.is_over_without(&running) {
             self.requests.remove(key);
         }
         Some((running, sent))
@@ -347,13 +366,13 @@ mod tests {
     fn an_aside_belongs_to_one_request() {
         let mut under_way = UnderWay::new();
         let by = Time::from_nanos(9);
-        let first = under_way.insert(Time::ZERO, &meta(1, Some(7)), None, by);
+        let first = under_way.insert(Time::ZERO, &meta(1, Some(7)), None, by, None).0;
         under_way.remember(first, backend(3));
         under_way.remember(first, backend(3));
         assert_eq!(under_way.tried(first), [backend(3)], "once");
         assert_eq!(under_way.meta(first), Some(meta(1, Some(7))));
         under_way.remove(first);
-        let next = under_way.insert(Time::ZERO, &meta(2, None), None, by);
+        let next = under_way.insert(Time::ZERO, &meta(2, None), None, by, None).0;
         assert_eq!(next.slot, first.slot, "its slot");
         assert_eq!((under_way.meta(next), under_way.tried(next)), (Some(meta(2, None)), &[][..]));
         under_way.remember(next, backend(4));
@@ -367,9 +386,11 @@ mod tests {
     #[test]
     fn attempts_are_found_until_they_end_and_not_after() {
         let mut under_way = UnderWay::new();
-        let key = under_way.insert(Time::ZERO, &meta(1, None), None, Time::MAX);
-        let mut attempts = Vec::new();
-        for slot in 0..3 {
+        let sent_to = Some(backend(0));
+        let (key, first) = under_way.insert(Time::ZERO, &meta(1, None), None, Time::MAX, sent_to);
+        assert_eq!((first.number, first.running, first.deciding), (1, 1, 1));
+        let mut attempts = vec![key];
+        for slot in 1..3 {
             let running = Running::new(Time::ZERO, backend(slot));
             let begun = under_way.begin(key, running);
             let (attempt, request, _) = begun.expect("the request is there");

@@ -54,7 +54,7 @@ impl Balancer {
             let meta = self.requests.meta(key).expect("it waits no longer, but is not over");
             self.requests.get_mut(key).expect("found above").sent = now;
             let backend = self.pick_first(now, &meta);
-            let attempt = self.begin_later(now, key, backend);
+            let attempt = self.begin_attempt(now, key, backend);
             self.outputs.push_back(Output::Send(attempt));
         }
     }

@@ -15,10 +15,11 @@ const SLOTS: usize = 16;
 pub(super) struct Window {
     /// A ring by the number of the slot: requests and failures among them.
     slots: [(u32, u32); SLOTS],
-    /// The number of the current slot since the run began.
+    /// The number of the current slot since the run began, and the time when it ends.
     current: u64,
-    /// A slot's width in nanoseconds; counts of another width are void.
-    width: u64,
+    ends: Time,
+    /// All slots; counts over another window are void.
+    window: Duration,
     requests: u32,
     failures: u32,
 }
@@ -31,17 +32,8 @@ impl Window {
 
     /// One more request.
     pub(super) fn count(&mut self, now: Time, window: Duration, failed: bool) {
-        let width = nanos(window).div_ceil(SLOTS as u64).max(1);
-        let target = now.as_nanos() / width;
-        if width != self.width || target.saturating_sub(self.current) >= SLOTS as u64 {
-            *self = Self { width, current: target, ..Self::default() };
-        }
-        while self.current < target {
-            self.current += 1;
-            let slot = &mut self.slots[(self.current % SLOTS as u64) as usize];
-            let (requests, failures) = std::mem::take(slot);
-            self.requests -= requests;
-            self.failures -= failures;
+        if now >= self.ends || window != self.window {
+            self.turn(now, window);
         }
         let slot = &mut self.slots[(self.current % SLOTS as u64) as usize];
         slot.0 += 1;
@@ -50,6 +42,24 @@ impl Window {
             slot.1 += 1;
             self.failures += 1;
         }
+    }
+
+    /// Goes on to the slot of this time.
+    #[cold]
+    fn turn(&mut self, now: Time, window: Duration) {
+        let width = nanos(window).div_ceil(SLOTS as u64).max(1);
+        let target = now.as_nanos() / width;
+        if window != self.window || target.saturating_sub(self.current) >= SLOTS as u64 {
+            *self = Self { window, current: target, ..Self::default() };
+        }
+        while self.current < target {
+            self.current += 1;
+            let slot = &mut self.slots[(self.current % SLOTS as u64) as usize];
+            let (requests, failures) = std::mem::take(slot);
+            self.requests -= requests;
+            self.failures -= failures;
+        }
+        self.ends = Time::from_nanos((self.current + 1).saturating_mul(width));
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) struct Pace {
     gap: Parts,
     /// What a full bucket is worth.
     full: Parts,
+    /// The two as durations.
+    refill: Duration,
+    window: Duration,
 }
 
 /// When the bucket is full; in the past, that it is.
@@ -53,26 +56,29 @@ impl Pace {
         let burst = rate.burst.max(1);
         // `as` saturates, and turns NaN into zero.
         let gap = ((1e9 * (1_u64 << PARTS) as f64 / rate.rate).ceil() as Parts).clamp(1, LONGEST);
-        Self { burst, gap, full: gap.saturating_mul(Parts::from(burst)) }
+        let full = gap.saturating_mul(Parts::from(burst));
+        Self { burst, gap, full, refill: duration(gap), window: duration(full) }
     }
 
     /// What is left in a bucket; where that is nothing, `reset` is when there is one again.
     pub(super) fn quota(&self, now: Time, bucket: &Bucket) -> Quota {
+        let (limit, window) = (self.burst, self.window);
         let debt = bucket.0.saturating_sub(parts(now)).min(self.full);
-        let credit = self.full - debt;
-        let reset = if debt == 0 { 0 } else { self.gap - credit % self.gap };
-        Quota {
-            limit: self.burst,
-            window: duration(self.full),
-            remaining: u32::try_from(credit / self.gap).unwrap_or(self.burst),
-            reset: duration(reset),
+        if debt == 0 {
+            return Quota { limit, window, remaining: limit, reset: Duration::ZERO };
         }
+        let credit = self.full - debt;
+        let tokens = credit / self.gap;
+        let remaining = u32::try_from(tokens).unwrap_or(limit);
+        // Not the remainder: one more division of such numbers costs more than all the rest.
+        let reset = duration(self.gap - (credit - tokens * self.gap));
+        Quota { limit, window, remaining, reset }
     }
 
     /// Takes one token from a bucket in which there is `left`; what is left then.
     pub(super) fn take(&self, now: Time, bucket: &mut Bucket, left: Quota) -> Quota {
         bucket.0 = bucket.0.max(parts(now)).saturating_add(self.gap);
-        let reset = if left.reset.is_zero() { duration(self.gap) } else { left.reset };
+        let reset = if left.reset.is_zero() { self.refill } else { left.reset };
         Quota { remaining: left.remaining - 1, reset, ..left }
     }
 }

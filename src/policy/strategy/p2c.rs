@@ -64,6 +64,21 @@ struct P2c {
     by_weight: ByWeight,
 }
 
+impl P2c {
+    /// The least loaded of those that are drawn, or of all.
+    #[inline(never)] // the plain draw of two would save registers for it
+    fn draw(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> usize {
+        if candidates.len() < self.scan_below {
+            least_loaded(candidates, rng)
+        } else if self.replacement {
+            let drawn = (0..self.choices).map(|_| self.by_weight.one(candidates, rng));
+            less_loaded(candidates, drawn)
+        } else {
+            less_loaded(candidates, self.by_weight.several(self.choices, candidates, rng))
+        }
+    }
+}
+
 impl Strategy for P2c {
     fn pick(
         &mut self,
@@ -78,13 +93,8 @@ impl Strategy for P2c {
             // Of the same weight, so the count alone tells.
             let is_less = candidates.in_flight(second) < candidates.in_flight(first);
             if is_less { second } else { first }
-        } else if n < self.scan_below {
-            least_loaded(candidates, rng)
-        } else if self.replacement {
-            let drawn = (0..self.choices).map(|_| self.by_weight.one(candidates, rng));
-            less_loaded(candidates, drawn)
         } else {
-            less_loaded(candidates, self.by_weight.several(self.choices, candidates, rng))
+            self.draw(candidates, rng)
         };
         candidates.id(index)
     }
