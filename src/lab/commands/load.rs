@@ -3,7 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use config::Problem;
@@ -19,18 +20,25 @@ const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// The text of a file, or what is wrong with it.
 pub(crate) fn text(path: &Path) -> Result<String, Problem> {
-    let problem =
-        |message: String| Problem { file: path.display().to_string(), place: None, message };
-    let length = fs::metadata(path)
-        .map_err(|error| problem(format!("cannot be read: {error}; give the path of a file")))?
-        .len();
-    if length > MAX_TEXT_BYTES {
-        return Err(problem(format!(
-            "is {length} bytes long, more than the {MAX_TEXT_BYTES} that a text may have"
-        )));
+    bounded(path).map_err(|error| Problem {
+        file: path.display().to_string(),
+        place: None,
+        message: format!("cannot be read: {error}; give the path of a text file"),
+    })
+}
+
+/// No more of a file than a text may have. Of a device the length is not known before.
+pub(crate) fn bounded(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_TEXT_BYTES {
+        let message = format!("it has more than the {MAX_TEXT_BYTES} bytes that a text may have");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
-    fs::read_to_string(path)
-        .map_err(|error| problem(format!("cannot be read: {error}; give the path of a text file")))
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        io::Error::new(io::ErrorKind::InvalidData, format!("no text in UTF-8 (byte {at})"))
+    })
 }
 
 /// All scenarios, or all problems of all files.
@@ -78,7 +86,7 @@ fn scenario(
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let inputs = RefCell::new(inputs);
     scenario::parse(&path.display().to_string(), &text, overrides, registry, &|name| {
-        let text = fs::read_to_string(folder.join(name))?;
+        let text = bounded(&folder.join(name))?;
         inputs.borrow_mut().insert(name.to_owned(), checksum(text.as_bytes()));
         Ok(text)
     })

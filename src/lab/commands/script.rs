@@ -16,6 +16,8 @@ use crate::exit::{Exit, Failure};
 /// A ConfigMap holds no more than this, all of its object together (the limit of etcd is 1.5 MiB,
 /// Kubernetes' own 1 MiB).
 const MAX_CONFIG_BYTES: usize = 1_000_000;
+/// How long the name of a file in it may be.
+const MAX_KEY: usize = 253;
 /// What a calibration is called there.
 const CALIBRATION: &str = "calibration.json";
 /// How long the merge waits for all parts, seconds: a day.
@@ -36,6 +38,13 @@ pub(crate) fn script(kind: ScriptArg, args: &SweepArgs, shards: u32) -> Result<S
                 return Err(Failure::invalid(format!(
                     "{file}: it reads {name}, which its pods do not have; write the values into \
                      the scenario"
+                )));
+            }
+            let name = args.file.file_name().unwrap_or_default().to_string_lossy();
+            if !is_key(&name) || name == CALIBRATION {
+                return Err(Failure::invalid(format!(
+                    "{file}: a ConfigMap holds it by its name, which must be of letters, digits, -, _ \
+                     and . alone and not {CALIBRATION}; rename the file"
                 )));
             }
             let calibration = calibration.as_ref().map(text).transpose()?;
@@ -202,6 +211,12 @@ fn object_name(name: &str) -> String {
     if name.is_empty() { "lab".to_owned() } else { name.to_owned() }
 }
 
+/// Whether a ConfigMap can hold something by this name.
+fn is_key(name: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=MAX_KEY).contains(&name.len()) && name.chars().all(is_allowed)
+}
+
 /// As a shell needs it.
 fn quoted(word: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
@@ -232,5 +247,14 @@ mod tests {
             assert_eq!(object_name(name), wanted);
         }
         assert_eq!(object_name(&"a".repeat(99)).len(), MAX_OBJECT_NAME);
+        for (name, wanted) in [
+            ("split_2-a.toml", true),
+            ("", false),
+            ("my scenario.toml", false),
+            ("größe.toml", false),
+            (&"a".repeat(MAX_KEY + 1), false),
+        ] {
+            assert_eq!(is_key(name), wanted, "{name}");
+        }
     }
 }

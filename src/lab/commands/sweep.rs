@@ -10,7 +10,7 @@ use record::{Calibration, PartHead, PartWriter, Shard, Sweep};
 use scenario::{Scenario, Trial};
 
 use crate::about::{self, maker};
-use crate::cli::{ScriptArg, SweepArgs};
+use crate::cli::{EngineArg, ScriptArg, SweepArgs};
 use crate::commands::{calibration, load, memory, overrides, play, script, shard};
 use crate::exit::{Exit, Failure};
 use crate::progress::Display;
@@ -21,6 +21,12 @@ use crate::signals;
 pub(crate) fn sweep(args: &SweepArgs) -> Result<Exit, Failure> {
     if let Some(kind) = args.engine_script {
         return write_script(args, kind);
+    }
+    if args.changes.engine == Some(EngineArg::Both) {
+        return Err(Failure::usage(
+            "--engine both: a sweep is simulated, and its parts have no live run beside them; write \
+             --engine sim",
+        ));
     }
     let environment = |name: &str| std::env::var(name).ok();
     let shard = shard::shard(args.shard.as_deref(), args.shards.as_deref(), &environment)?;

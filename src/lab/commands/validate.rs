@@ -19,6 +19,8 @@ pub(crate) fn validate(args: &ValidateArgs) -> Result<Exit, Failure> {
             if scenario.variants.len() == 1 { "" } else { "s" },
             if trials == 1 { "" } else { "s" },
         );
+        // What a run would say of it, too.
+        scenario.overloads().iter().for_each(|note| say!("Note: {note}"));
     }
     Ok(Exit::Good)
 }

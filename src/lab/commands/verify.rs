@@ -20,6 +20,8 @@ use crate::table::{GREEN, RED, ruled};
 /// Plays all points, prints the table, and keeps it with a chart.
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
     let folder = args.out.clone().unwrap_or_else(|| fresh(Path::new("reports/verify")));
+    // Before minutes are spent; nothing is left of it if there is nothing to keep.
+    fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, error))?;
     let stop = signals::install()?;
     let jobs = args
         .jobs
@@ -34,6 +36,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
     let rows = match rows {
         Ok(rows) => rows,
         Err(theory::Error::Interrupted) => {
+            // One with something in it stays.
+            let _ = fs::remove_dir(&folder);
             return Ok(Exit::Interrupted(stop.reason().unwrap_or(2)));
         }
         Err(error) => return Err(Failure::new(Exit::Internal, error.to_string())),
@@ -58,13 +62,13 @@ fn name(row: &Row) -> String {
     format!("{}: {}", row.point, row.known.metric.word())
 }
 
+fn unwritable(path: &Path, error: std::io::Error) -> Failure {
+    let path = path.display();
+    Failure::environment(format!("cannot write {path}: {error}; choose another with --out"))
+}
+
 /// verify.csv, verify.svg and verify.png.
 fn keep(rows: &[Row], folder: &Path) -> Result<PathBuf, Failure> {
-    let unwritable = |path: &Path, error: std::io::Error| {
-        let path = path.display();
-        Failure::environment(format!("cannot write {path}: {error}; choose another with --out"))
-    };
-    fs::create_dir_all(folder).map_err(|error| unwritable(folder, error))?;
     let all: Vec<Deviation> =
         rows.iter().map(|row| Deviation { name: name(row), z: row.z() }).collect();
     let drawn = deviations::draw(&all, BOUND)

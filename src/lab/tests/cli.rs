@@ -153,9 +153,44 @@ fn a_folder_that_cannot_be_written_is_the_environments_fault() {
     let bench = Bench::new();
     bench.file("good.toml", GOOD);
     bench.file("file", "a file where a folder should be");
-    let done = bench.run(&["run", "good.toml", "--out", "file/out"]);
-    assert_eq!(done.code, Some(4), "{done:?}");
-    assert!(done.stderr.contains("file"), "{}", done.stderr);
+    // Before anything is played.
+    for args in [&["run", "good.toml", "--out", "file/out"][..], &["verify", "--out", "file"]] {
+        let done = bench.run(args);
+        assert_eq!(done.code, Some(4), "{done:?}");
+        assert!(done.stderr.contains("file"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn validate_tells_what_a_run_would_note() {
+    let bench = Bench::new();
+    bench.file("good.toml", GOOD);
+    let done = bench.run(&["validate", "good.toml"]);
+    assert_eq!(done.stdout, "good.toml: valid, 1 variant, 1 trial\n", "{done:?}");
+    bench.file("good.toml", &GOOD.replace("\"5ms\"", "\"50s\""));
+    let done = bench.run(&["validate", "good.toml"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let note = "\nNote: phase \"steady\" offers 100 requests/s";
+    assert!(done.stdout.contains(note), "{}", done.stdout);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_text_is_read_without_end() {
+    let bench = Bench::new();
+    bench.file("good.toml", &GOOD.replace(
+        "{ distribution = \"constant\", value = \"5ms\" }",
+        "{ distribution = \"empirical\", file = \"/dev/zero\", column = \"ms\", unit = \"ms\" }",
+    ));
+    for args in [
+        &["validate", "/dev/zero"][..],
+        &["validate", "good.toml"],
+        &["proxy", "--config", "/dev/zero"],
+    ] {
+        let done = bench.run(args);
+        assert_eq!(done.code, Some(3), "{args:?}: {done:?}");
+        assert!(done.stderr.contains("more than the 67108864 bytes"), "{args:?}: {}", done.stderr);
+    }
 }
 
 #[test]

@@ -122,8 +122,12 @@ fn only_another_calibration_is_written_over() {
     let path = folder.path().join("calibration.json");
     calibration().write(&path).expect("nothing is there");
     calibration().write(&path).expect("another one is there");
-    for (name, text) in [("scenario.toml", "name = \"mine\""), ("other.json", "{\"kind\": \"x\"}")]
-    {
+    let large = "x".repeat((1 << 20) + 1);
+    for (name, text) in [
+        ("scenario.toml", "name = \"mine\""),
+        ("other.json", "{\"kind\": \"x\"}"),
+        ("large.log", &large),
+    ] {
         let path = folder.path().join(name);
         fs::write(&path, text).expect("written");
         let error = calibration().write(&path).expect_err(name).to_string();
@@ -132,7 +136,7 @@ fn only_another_calibration_is_written_over() {
     }
     let error = calibration().write(folder.path()).expect_err("a folder").to_string();
     assert!(error.contains("there is a folder or a device here"), "{error}");
-    assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 3, "nothing is left behind");
+    assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 4, "nothing is left behind");
 }
 
 #[cfg(target_os = "linux")]
