@@ -125,6 +125,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes a tenant out; its key is void from now on.
+    #[inline]
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         if place.generation != key.generation {

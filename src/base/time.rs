@@ -58,13 +58,19 @@ impl Time {
     }
 }
 
+/// From here on every number is whole.
+const WHOLE_FROM: f64 = (1_u64 << 52) as f64;
+
 /// The whole number that is nearest, the larger of two that are equally near: `round` of a number
 /// above zero, without the call that it is on processors as old as the compiler must assume.
 /// Saturates at both ends; NaN is zero.
 pub fn whole(number: f64) -> u64 {
-    let below = number as u64;
-    // Exact: from 2⁵² on every number is whole, so `below` is the number itself.
-    below.saturating_add(u64::from(number - below as f64 >= 0.5))
+    if number >= WHOLE_FROM {
+        return number as u64;
+    }
+    // Signed: for that processors have instructions.
+    let below = (number as i64).max(0);
+    below as u64 + u64::from(number - below as f64 >= 0.5)
 }
 
 /// A duration as whole nanoseconds; longer than 584 years saturates.

@@ -164,6 +164,12 @@ impl Nearby {
         (at <= grid.duration_ns).then(|| self.turn_to(grid, at.saturating_sub(1)))
     }
 
+    /// Whether a request that was sent and ended at these times was under way at no window's end.
+    #[inline]
+    pub(crate) fn holds(&self, sent: Time, ended: Time) -> bool {
+        self.from < sent && sent <= ended && ended <= self.to
+    }
+
     #[cold]
     fn turn_to(&mut self, grid: &Grid, measured_ns: u64) -> usize {
         self.window = grid.window_of(measured_ns);
@@ -200,12 +206,17 @@ mod tests {
         for (window, duration) in [(1, 3), (7, 100), (10, 25), (1_000, 999)] {
             let (grid, mut near) = (grid(5, window, duration), Nearby::default());
             let mut rng = base::Rng::from_seed(window);
-            for at in (0..1_000).map(|_| rng.below(10 + 2 * duration as usize) as u64) {
-                let (at, mut afar) = (Time::from_nanos(at), Nearby::default());
+            for _ in 0..1_000 {
+                let at = Time::from_nanos(rng.below(10 + 2 * duration as usize) as u64);
+                let mut afar = Nearby::default();
                 let found = [near.window_of(&grid, at), near.first_end_from(&grid, at)];
                 let measured = grid.measured(at).map(|measured| grid.window_of(measured));
                 let expected = [measured, afar.first_end_from(&grid, at)];
                 assert_eq!(found, expected, "{at} by {window}");
+                let later = at + Duration::from_nanos(rng.below(3) as u64);
+                let holds = near.holds(at, later);
+                let ends = [at, later].map(|time| afar.first_end_from(&grid, time));
+                assert!(!holds || ends[0] == ends[1], "{at} and {later} by {window}");
             }
         }
     }

@@ -226,7 +226,9 @@ impl Recorder {
             dispatch_ns: exchange.sent.map_or(0, since_intended),
         };
         self.windows.end(window, &ending);
-        if let Some(sent) = exchange.sent {
+        if let Some(sent) = exchange.sent
+            && !self.near.holds(sent, exchange.ended)
+        {
             let sent = self.near.first_end_from(&self.grid, sent);
             self.windows.flow(sent, self.near.first_end_from(&self.grid, exchange.ended));
         }

@@ -124,7 +124,7 @@ impl SpanMeter {
     #[inline]
     pub(crate) fn end(&mut self, grid: &Grid, ending: &Ending, window: usize, intended: Time) {
         if self.cuts(grid, window, intended) {
-            self.record_edge(ending);
+            self.record_edge(*ending);
         } else if !self.whole_windows.contains(&window) {
             return;
         }
@@ -136,8 +136,8 @@ impl SpanMeter {
     }
 
     #[cold]
-    fn record_edge(&mut self, ending: &Ending) {
-        count(&mut self.counts, ending);
+    fn record_edge(&mut self, ending: Ending) {
+        count(&mut self.counts, &ending);
         let edges = self.edges.get_or_insert_with(|| {
             let (latency, service, dispatch) = (Meter::new(), Meter::new(), Meter::new());
             Box::new(Edges { latency, service, dispatch })

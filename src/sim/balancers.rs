@@ -69,8 +69,10 @@ impl Balancers {
     /// One of them, to speak to: it sees what there is to be seen by now.
     #[inline]
     pub(crate) fn turn_to(&mut self, now: Time, number: u32) -> &mut Balancer {
-        if self.touched != Some(number) {
-            self.touched_before.extend(self.touched.replace(number));
+        if self.touched != Some(number)
+            && let Some(before) = self.touched.replace(number)
+        {
+            self.touched_before.push(before);
         }
         let balancer = &mut self.all[number as usize].balancer;
         if !self.views.are_empty() {

@@ -218,6 +218,7 @@ impl Client {
 
     /// A request ends as its client sees it: with this status, or without an answer. `backend` is
     /// the one that answered. What is still under way for it is given back.
+    #[inline(always)] // every request passes here
     pub(crate) fn end(
         &mut self,
         now: Time,

@@ -355,6 +355,7 @@ impl<'a> Engine<'a> {
     }
 
     /// What does not happen to every request is `#[cold]`: what does is found close together then.
+    #[inline(always)] // four times a request
     fn handle(&mut self, event: Event) {
         match event {
             Event::Arrival => self.arrive(),

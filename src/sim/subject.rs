@@ -87,6 +87,7 @@ impl Balancers {
     }
 
     /// What follows an attempt's head, or its failure: another one, or what its request ends with.
+    #[inline(always)] // every request passes here
     fn go_on(
         &mut self,
         now: Time,

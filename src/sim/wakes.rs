@@ -97,6 +97,7 @@ impl Wakes {
         ranks.iter().map(|&rank| backend_of(rank))
     }
 
+    #[inline(always)] // every request passes here
     pub(crate) fn push(&mut self, rank: Rank) {
         if self.len == 0 {
             self.day = self.day_of(rank);
@@ -119,6 +120,7 @@ impl Wakes {
         (rank >> 64) as u64 >> self.shift
     }
 
+    #[inline(always)] // every request passes here
     fn put(&mut self, rank: Rank) {
         let day = self.day_of(rank);
         if day <= self.day {

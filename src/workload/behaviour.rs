@@ -229,7 +229,7 @@ impl Behaviour {
     ///
     /// # Errors
     /// That is not one: every second answer, at least, is asked for in vain.
-    #[inline]
+    #[inline(always)] // every request passes here, three times
     pub fn poll(&mut self, now: Time) -> Result<Answer, Option<Time>> {
         self.now = self.now.max(now);
         match self.poll_timeout() {
@@ -238,6 +238,7 @@ impl Behaviour {
         }
     }
 
+    #[inline(never)] // once a request, and asked for in two places
     fn next_answer(&mut self) -> Option<Answer> {
         if let Some(answer) = self.late.as_mut().and_then(|late| late.0.pop_front()) {
             return Some(answer);

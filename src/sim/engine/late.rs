@@ -50,7 +50,7 @@ impl Engine<'_> {
     pub(super) fn come_home(&mut self, answer: Key) {
         let answer = self.answers.remove(answer).expect("an answer comes once");
         if self.client.get_mut(answer.request).is_some() {
-            self.end(answer);
+            self.end_rarely(answer);
         }
     }
 

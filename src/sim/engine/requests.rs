@@ -37,12 +37,14 @@ impl Engine<'_> {
     /// A request comes to its balancer.
     #[inline(always)] // every request passes here
     pub(super) fn enter(&mut self, request: Key, balancer: u32) {
-        let step = self.subject.request(self.now, balancer, self.client.meta(request));
-        self.proceed(request, step, None);
+        match self.subject.request(self.now, balancer, self.client.meta(request)) {
+            Step::Send(order, limits) => self.send(request, order, limits),
+            step => self.proceed(request, step, None),
+        }
     }
 
     /// The next attempt of a request, or its end; `backend` is the one that answered.
-    #[inline(always)] // most who ask get one kind of step
+    #[cold] // where one kind of step is usual, that is looked for first
     pub(super) fn proceed(&mut self, request: Key, step: Step, backend: Option<u32>) {
         match step {
             Step::Send(order, limits) => self.send(request, order, limits),
@@ -50,7 +52,7 @@ impl Engine<'_> {
             Step::End(outcome, status) => {
                 let answer = Answer { request, outcome, status, backend };
                 match self.late {
-                    None => self.end(answer),
+                    None => self.end_rarely(answer),
                     Some(_) => self.end_late(answer),
                 }
             }
@@ -58,7 +60,8 @@ impl Engine<'_> {
     }
 
     /// A client sees the end of its request.
-    pub(super) fn end(&mut self, Answer { request, outcome, status, backend }: Answer) {
+    #[inline(always)] // every request passes here
+    fn end(&mut self, Answer { request, outcome, status, backend }: Answer) {
         let was_oldest = self.client.is_oldest(request);
         let left = self.client.end(self.now, request, outcome, status, backend, self.recorder);
         if !left.is_empty() {
@@ -67,6 +70,12 @@ impl Engine<'_> {
         if was_oldest {
             self.watch_the_oldest();
         }
+    }
+
+    /// The same, where it is not the usual way.
+    #[cold]
+    pub(super) fn end_rarely(&mut self, answer: Answer) {
+        self.end(answer);
     }
 
     /// The agenda has the patience of the client that waits longest, and of no other.
@@ -90,11 +99,12 @@ impl Engine<'_> {
             self.subject.client_left(self.now, &attempt.order);
         }
         let outcome = Outcome::Failed(FailureKind::Timeout);
-        self.end(Answer { request, outcome, status: None, backend: None });
+        self.end_rarely(Answer { request, outcome, status: None, backend: None });
     }
 }
 
 impl Engine<'_> {
+    #[inline(always)] // every request passes here
     fn send(&mut self, request: Key, order: Order, Limits { connect_by, answer_by }: Limits) {
         let Order { backend, balancer, number, .. } = order;
         let server = &self.servers[backend as usize];
@@ -197,8 +207,13 @@ impl Engine<'_> {
         if attempt.connection.is_some_and(|open| self.servers[backend as usize].holds(open)) {
             self.kept.put(backend, attempt.order.balancer);
         }
-        let step = self.subject.answered(self.now, &attempt.order, status);
-        self.proceed(attempt.request, step, Some(backend));
+        let request = attempt.request;
+        match self.subject.answered(self.now, &attempt.order, status) {
+            Step::End(outcome, status) if self.late.is_none() => {
+                self.end(Answer { request, outcome, status, backend: Some(backend) });
+            }
+            step => self.proceed(request, step, Some(backend)),
+        }
     }
 
     /// Breaks off an attempt because another of its request was faster.
