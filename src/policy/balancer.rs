@@ -53,6 +53,9 @@ pub struct Balancer {
     rng: Rng,
     pool: Pool,
     upkeep: Upkeep,
+    /// When something is to be done or said that is not about one request; see
+    /// [`Balancer::look_at_upkeep`].
+    upkeep_due: Time,
     requests: UnderWay,
     rates: Option<Limiter>,
     adaptive: Option<Adaptive>,
@@ -88,6 +91,7 @@ impl Balancer {
             strategy_rng: rng.fork("strategy"),
             pool,
             upkeep: Upkeep::new(&settings, rng),
+            upkeep_due: Time::MAX,
             requests: UnderWay::new(),
             digest: Digest::new(&settings),
             rates: settings.limits.as_ref().map(|limits| Limiter::new(&limits.rate, secret)),
@@ -160,6 +164,7 @@ impl Balancer {
             Head::Failed { error, .. } => self.note_failed_connect(now, backend, began, error),
         }
         self.judge_head(now, backend, began, head);
+        self.look_at_upkeep();
     }
 
     /// An attempt is over; its in-flight count falls here. Exactly once per attempt.
@@ -203,6 +208,7 @@ impl Balancer {
             return self.judge_load(now, probe, &result);
         }
         self.end_probe(now, probe, result);
+        self.look_at_upkeep();
         self.serve_waiting(now);
     }
 
@@ -212,6 +218,12 @@ impl Balancer {
         now: Time,
         command: Command,
     ) -> Result<Option<BackendId>, CommandError> {
+        let done = self.obey(now, command);
+        self.look_at_upkeep();
+        done
+    }
+
+    fn obey(&mut self, now: Time, command: Command) -> Result<Option<BackendId>, CommandError> {
         let known = |id: BackendId| self.pool.get(id).map(|_| id);
         let known = |id| known(id).ok_or(CommandError::UnknownBackend(id));
         match command {
@@ -257,14 +269,25 @@ impl Balancer {
                 Alarm::Resume(request) => self.resume(now, request),
             }
         }
+        self.look_at_upkeep();
         self.serve_waiting(now);
     }
 
     /// When to call [`Balancer::handle_timeout`] next. It may be early, then nothing comes of it.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let requests = self.queue.next_end().min(self.alarms.next_time());
-        let next = self.upkeep.next().min(self.denials.next_report()).min(requests);
+        debug_assert_eq!(self.upkeep_due, self.next_upkeep(), "it has changed unseen");
+        let next = self.queue.next_end().min(self.alarms.next_time()).min(self.upkeep_due);
         (next < Time::MAX).then_some(next)
+    }
+
+    fn next_upkeep(&self) -> Time {
+        self.upkeep.next().min(self.denials.next_report())
+    }
+
+    /// To be called after whatever may have changed when upkeep is due: shells ask for it twice a
+    /// request, and nothing of it changes in the course of a good one.
+    fn look_at_upkeep(&mut self) {
+        self.upkeep_due = self.next_upkeep();
     }
 
     /// A hint for speed: an attempt, at the backend of this slot, will end soon. Nothing follows

@@ -112,7 +112,10 @@ impl Balancer {
         let (id, began) = (running.backend, running.began);
         match end {
             _ if running.failed => {}
-            End::UpstreamBroke => self.judge_failure(now, id, began, Failure::Cut),
+            End::UpstreamBroke => {
+                self.judge_failure(now, id, began, Failure::Cut);
+                self.look_at_upkeep();
+            }
             End::Complete if self.settings.ejection.is_some() => {
                 if let Some((record, settings)) = self.record(id) {
                     record.succeeded(now, began, settings);

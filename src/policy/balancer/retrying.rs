@@ -25,7 +25,9 @@ impl Balancer {
         failed_at: BackendId,
         head: &Head,
     ) -> Next {
-        self.repeat(now, key, failed_at, head).unwrap_or(match head {
+        let next = self.repeat(now, key, failed_at, head);
+        self.look_at_upkeep();
+        next.unwrap_or(match head {
             Head::Status { .. } => Next::Deliver,
             Head::Failed { .. } => Next::GiveUp,
         })
