@@ -26,23 +26,32 @@ pub(crate) fn here() -> About {
     }
 }
 
-/// The program as parts name it: records of another version, revision or source are not read.
-pub(crate) fn maker() -> String {
-    concat!("lab ", env!("CARGO_PKG_VERSION"), " (", env!("LAB_SOURCE"), ")").to_owned()
-}
-
-/// Its version as calibrations name it, too: what a request takes depends on how the program was built,
-/// and no record does.
-pub(crate) const BUILD: &str = concat!(
+/// The program as it names itself.
+pub(crate) const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (",
-    env!("LAB_SOURCE"),
+    env!("LAB_ORIGIN"),
     ", ",
     env!("LAB_PROFILE"),
     " build)"
 );
 
-/// The program as calibrations name it.
+/// The program as parts name it: records of another version, revision or source are not read.
+pub(crate) fn maker() -> String {
+    concat!("lab ", env!("CARGO_PKG_VERSION"), " (", env!("LAB_ORIGIN"), ")").to_owned()
+}
+
+/// The program as calibrations name it. What a request takes depends on how the program was built, and no
+/// record does; and not on its revision, which may have changed documents alone.
 pub(crate) fn build() -> String {
-    format!("lab {BUILD}")
+    concat!(
+        "lab ",
+        env!("CARGO_PKG_VERSION"),
+        " (",
+        env!("LAB_SOURCE"),
+        ", ",
+        env!("LAB_PROFILE"),
+        " build)"
+    )
+    .to_owned()
 }

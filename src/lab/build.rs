@@ -23,12 +23,14 @@ fn main() {
     let mut hasher = DefaultHasher::new();
     SOURCES.iter().for_each(|path| add(Path::new(path), &mut hasher));
     let name = format!("{:016x}", hasher.finish());
-    let mut source = format!("source {}", &name[..12]);
+    let source = format!("source {}", &name[..12]);
+    println!("cargo:rustc-env=LAB_SOURCE={source}");
+    let mut origin = source;
     if let Some(revision) = git(&["rev-parse", "--short=12", "HEAD"]) {
         println!("cargo:rustc-env=LAB_REVISION={revision}");
-        source = format!("{revision}, {source}");
+        origin = format!("{revision}, {origin}");
     }
-    println!("cargo:rustc-env=LAB_SOURCE={source}");
+    println!("cargo:rustc-env=LAB_ORIGIN={origin}");
     println!("cargo:rustc-env=LAB_PROFILE={}", std::env::var("PROFILE").unwrap_or_default());
     for moves in ["HEAD", "logs/HEAD"] {
         if let Some(file) = git(&["rev-parse", "--git-path", moves]) {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "lab",
     version,
-    long_version = about::BUILD,
+    long_version = about::VERSION,
     about = "A laboratory for load balancers: a real proxy, fake backends, honest measurements",
     after_help = "Start with:  lab run scenarios/failover.toml\n\n\
         Exit codes:  0 good · 1 internal error · 2 usage · 3 scenario, configuration or run folder\n\

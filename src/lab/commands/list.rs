@@ -12,7 +12,7 @@ use scenario::Overrides;
 use crate::cli::{ListArgs, ListWhat};
 use crate::commands::load;
 use crate::exit::{Exit, Failure};
-use crate::say::say;
+use crate::say::{say, tell};
 
 /// Prints one list.
 pub(crate) fn list(args: &ListArgs) -> Result<Exit, Failure> {
@@ -93,6 +93,12 @@ fn faults() {
 fn runs() -> Result<(), Failure> {
     let folder = Path::new("reports");
     let mut rows = Vec::new();
+    if !folder.exists() {
+        tell!(
+            "there are no runs yet: `lab run` writes them to reports/, in the folder it is started in"
+        );
+        return Ok(());
+    }
     for scenario in entries(folder)? {
         for run in entries(&scenario).unwrap_or_default() {
             let Ok(text) = fs::read_to_string(run.join("summary.json")) else { continue };

@@ -62,10 +62,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 fn pairing(changes: &Changes) -> Result<Option<Pairing>, Failure> {
     let generators = changes.load.as_deref() == Some("both");
     match (changes.engine, generators) {
-        (Some(EngineArg::Both), true) => Err(Failure::invalid(
+        (Some(EngineArg::Both), true) => Err(Failure::usage(
             "--engine both and --load both: write one of them, for one comparison at a time",
         )),
-        (Some(EngineArg::Sim), true) => Err(Failure::invalid(
+        (Some(EngineArg::Sim), true) => Err(Failure::usage(
             "--load both: generators send real requests, and none are sent with --engine sim; \
              write one of the two",
         )),

@@ -28,6 +28,11 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<Exit, Failure> {
              --engine sim",
         ));
     }
+    if args.changes.load.as_deref() == Some("both") {
+        return Err(Failure::usage(
+            "--load both: generators send real requests, and a sweep is simulated; leave --load out",
+        ));
+    }
     let environment = |name: &str| std::env::var(name).ok();
     let shard = shard::shard(args.shard.as_deref(), args.shards.as_deref(), &environment)?;
     let (scenario, inputs) = load::simulated(&args.file, &overrides::overrides(&args.changes)?)?;

@@ -119,6 +119,14 @@ fn wrong_usage_is_2_and_help_is_0() {
         (&run("--rounds", "1.5"), below("1.5", "--rounds", "1 to 4294967295")),
         (&run("--jobs", "-1"), below("-1", "--jobs", "1 to 1024")),
         (&run("--jobs", "1025"), below("1025", "--jobs", "1 to 1024")),
+        (
+            &["run", "good.toml", "--engine", "both", "--load", "both"],
+            "--engine both and --load both: write one of them".to_owned(),
+        ),
+        (
+            &["run", "good.toml", "--engine", "sim", "--load", "both"],
+            "--load both: generators send real requests".to_owned(),
+        ),
         (&["verify", "--requests", "-5"], below("-5", "--requests", "1000 to 100000000")),
         (&["calibrate", "--rounds", "-1"], below("-1", "--rounds", "1 to 100")),
     ] {
@@ -298,6 +306,9 @@ fn lists_come_from_what_there_is() {
     }
     let scenarios = bench.run(&["list", "scenarios"]);
     assert_eq!(scenarios.code, Some(3), "there is no scenarios folder here");
+    let runs = bench.run(&["list", "runs"]);
+    assert_eq!((runs.code, runs.stdout.as_str()), (Some(0), ""), "there are none");
+    assert!(runs.stderr.contains("there are no runs yet"), "{}", runs.stderr);
 }
 
 #[test]

@@ -314,6 +314,7 @@ fn a_shard_that_is_out_of_range_plays_nothing() {
         (&["--shard", "0/1", "--shards", "1"], 2, "--shards"),
         (&["--shard", "0/1", "--rounds", "0"], 2, "--rounds"),
         (&["--shard", "0/1", "--engine", "both"], 2, "--engine both: a sweep is simulated"),
+        (&["--shard", "0/1", "--load", "both"], 2, "--load both: generators send real requests"),
         (&["--shard", "0/1", "--engine", "live"], 3, "split.toml: this scenario is played live"),
         (&["--shard", "0/1", "--set", "load.phases.calm.rate=-5"], 3, "load.phases.calm.rate=-5"),
         (&["--shard", "0/1", "--set", "backends.b.count=1"], 3, "backends.b.count"),
