@@ -90,13 +90,15 @@ impl Earliest {
     }
 }
 
-/// What happens to every request, and is known by where it stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Usual {
+/// What is due. What happens to every request is known by where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due<E> {
     /// The next request comes.
     Arrival,
     /// A backend, by its index, is to be looked at.
     Wake(u32),
+    /// Something else.
+    Event(E),
 }
 
 #[derive(Debug)]
@@ -133,7 +135,7 @@ impl<E> Ord for Entry<E> {
     }
 }
 
-impl<E: From<Usual>> Agenda<E> {
+impl<E> Agenda<E> {
     pub(crate) fn new() -> Self {
         Self {
             first: [NEVER; PLACES],
@@ -227,9 +229,9 @@ impl<E: From<Usual>> Agenda<E> {
         OFTEN.iter().any(|place| comes(self.first[*place])) || comes(self.rarely.rank)
     }
 
-    /// The earliest event.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
+    /// What comes earliest.
+    #[inline(always)] // in one place, which goes on at once with what it is
+    pub(crate) fn pop(&mut self) -> Option<(Time, Due<E>)> {
         let often = OFTEN.map(|place| (place, self.first[place])).into_iter();
         let Earliest { place, rank } =
             often.fold(self.rarely, |least, (place, rank)| least.or(place, rank));
@@ -238,16 +240,17 @@ impl<E: From<Usual>> Agenda<E> {
             WAKES => {
                 self.wakes.pop();
                 self.first[WAKES] = self.wakes.first().unwrap_or(NEVER);
-                Some((time_of(rank), Usual::Wake(backend_of(rank)).into()))
+                Some((time_of(rank), Due::Wake(backend_of(rank))))
             }
             ARRIVAL => {
                 self.first[ARRIVAL] = NEVER;
-                Some((time_of(rank), Usual::Arrival.into()))
+                Some((time_of(rank), Due::Arrival))
             }
-            place => self.pop_entry(place),
+            place => self.pop_entry(place).map(|(at, event)| (at, Due::Event(event))),
         }
     }
 
+    #[cold]
     fn pop_entry(&mut self, place: usize) -> Option<(Time, E)> {
         let (entry, next) = match place {
             HEAP => (self.heap.pop()?, self.heap.peek()),
@@ -329,17 +332,13 @@ mod tests {
     /// Stands for the next request, where events are numbers.
     const REQUEST: u32 = u32::MAX;
 
-    impl From<Usual> for u32 {
-        fn from(usual: Usual) -> Self {
-            match usual {
-                Usual::Arrival => REQUEST,
-                Usual::Wake(backend) => backend,
-            }
-        }
-    }
-
     fn drain(agenda: &mut Agenda<u32>) -> Vec<u32> {
-        std::iter::from_fn(|| agenda.pop()).map(|(_, event)| event).collect()
+        let due = std::iter::from_fn(|| agenda.pop());
+        let number = due.map(|(_, due)| match due {
+            Due::Arrival => REQUEST,
+            Due::Wake(number) | Due::Event(number) => number,
+        });
+        number.collect()
     }
 
     #[test]

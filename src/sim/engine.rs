@@ -1,6 +1,7 @@
 //! The loop: pop an event, call whom it concerns, push what follows. It must not decide.
 
 mod ahead;
+mod event;
 mod late;
 mod requests;
 mod upkeep;
@@ -14,8 +15,9 @@ use record::{Overhead, Recorder};
 use scenario::Trial;
 use workload::{Arrival, FaultPlan};
 
+use self::event::{Event, Next, Parcel};
 use self::upkeep::Check;
-use crate::agenda::{Agenda, Lane, MAX_EVENTS, Usual};
+use crate::agenda::{Agenda, Due, Lane, MAX_EVENTS};
 use crate::client::Client;
 use crate::connections::Kept;
 use crate::idle::IdleReports;
@@ -119,15 +121,6 @@ struct Leg {
     reused: bool,
 }
 
-/// A request on its way to a backend.
-#[derive(Debug)]
-struct Parcel {
-    leg: Key,
-    backend: u32,
-    connection: Connection,
-    luck: u64,
-}
-
 /// What a client will see when it has come back to it.
 #[derive(Debug)]
 struct Answer {
@@ -136,62 +129,6 @@ struct Answer {
     status: Option<u16>,
     /// The one that answered.
     backend: Option<u32>,
-}
-
-/// What can happen. Keys of what has ended meanwhile find nothing, and nothing happens. Millions of
-/// these are copied each second, so none is longer than 16 bytes: what is more stands elsewhere.
-#[derive(Debug)]
-enum Event {
-    /// Of the request that is the next to come.
-    Arrival,
-    /// A client's patience ends, whose request came to this balancer.
-    Patience(Key, u32),
-    /// An attempt must be connected by now.
-    ConnectBy(Key),
-    /// An attempt must be answered by now.
-    AnswerBy(Key),
-    /// A backend may have an answer.
-    Backend(u32),
-    /// This balancer wanted to be called.
-    Balancer(u32),
-    /// A fault begins or ends; index into the plan.
-    Fault(u32),
-    /// A window ends, or before the first the warm-up.
-    Boundary(u32),
-    /// A request has taken its time to this balancer.
-    Enter(Key, u32),
-    /// An answer has taken its time to the client.
-    Home(Key),
-    /// An attempt has taken its time on the way there.
-    SetOut(Key),
-    // On the network, towards a backend:
-    Knock(Key),
-    /// The first of the parcels arrives: they all take equally long.
-    Request,
-    Cancel {
-        leg: Key,
-        backend: u32,
-    },
-    ProbeKnock(Key),
-    ProbeRequest(Key),
-    // … and back:
-    Refused(Key),
-    Accepted(Key, Connection),
-    Reset(Key),
-    Answer(Key, u16),
-    ProbeEnd(Key),
-    /// This backend says to this balancer that it is idle.
-    Idle(u32, u32),
-}
-
-impl From<Usual> for Event {
-    #[inline]
-    fn from(usual: Usual) -> Self {
-        match usual {
-            Usual::Arrival => Self::Arrival,
-            Usual::Wake(backend) => Self::Backend(backend),
-        }
-    }
 }
 
 struct Engine<'a> {
@@ -217,8 +154,7 @@ struct Engine<'a> {
     /// The next request to come.
     coming: Option<Arrival>,
     parcels: VecDeque<Parcel>,
-    /// What happens next of all, at this very time: it need not go through the agenda.
-    next: Option<Event>,
+    next: Option<Next>,
     /// Attempts whose request was answered by another one: the subject is about to break them off.
     losers: Vec<Key>,
     checks: Slab<Check>,
@@ -298,27 +234,65 @@ impl<'a> Engine<'a> {
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
         let mut events = 0_u64;
         while !(self.coming.is_none() && self.boundaries_left == 0 && self.client.is_idle()) {
-            let looks = events.is_multiple_of(STOP_EVERY);
-            if looks && stop.is_raised() {
-                self.client.abandon(self.now, self.recorder);
-                self.recorder.interrupted(self.now);
-                break;
-            }
-            events += 1;
-            if looks {
+            if events.is_multiple_of(STOP_EVERY) {
+                if stop.is_raised() {
+                    self.client.abandon(self.now, self.recorder);
+                    self.recorder.interrupted(self.now);
+                    break;
+                }
                 self.check_limits()?;
             }
-            let event = match self.next.take() {
-                Some(event) => event,
-                None => self.pop()?,
-            };
-            self.handle(event);
+            events += 1;
+            match self.pop() {
+                Due::Arrival => self.play_arrival(),
+                Due::Wake(backend) => self.play_wake(backend),
+                Due::Event(event) => self.handle(event),
+            }
             self.settle_subject();
+            if self.next.is_some() {
+                self.go_on();
+            }
         }
         // The last of all samples: by then every request has ended.
         self.sample();
         self.report_left_out();
         Ok(())
+    }
+
+    /// A request arrives, and as a rule is with its backend at once.
+    #[inline(always)] // in one place, which every request passes
+    fn play_arrival(&mut self) {
+        self.arrive();
+        self.settle_subject();
+        if let Some(Next::Request(parcel)) = self.next {
+            self.next = None;
+            self.deliver(parcel);
+        }
+    }
+
+    /// A backend is looked at, and as a rule has an answer, which is with its client at once.
+    #[inline(always)] // as above
+    fn play_wake(&mut self, backend: u32) {
+        if !self.servers[backend as usize].wakes(self.now) {
+            return;
+        }
+        self.settle_server(backend);
+        if let Some(Next::Event(Event::Answer(leg, status))) = self.next {
+            self.next = None;
+            self.answer(leg, status);
+        }
+    }
+
+    /// Goes on with what happens at this very time, and with what that leads to.
+    #[cold]
+    fn go_on(&mut self) {
+        while let Some(next) = self.next.take() {
+            match next {
+                Next::Request(parcel) => self.deliver_rarely(parcel),
+                Next::Event(event) => self.handle(event),
+            }
+            self.settle_subject();
+        }
     }
 
     fn check_limits(&self) -> Result<(), Error> {
@@ -332,15 +306,16 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    fn pop(&mut self) -> Result<Event, Error> {
-        let (at, event) = self.agenda.pop().expect("open requests have a deadline to come");
+    #[inline(always)] // in one place, which goes on at once with what it is
+    fn pop(&mut self) -> Due<Event> {
+        let (at, due) = self.agenda.pop().expect("open requests have a deadline to come");
         self.now = at;
         let day = self.agenda.wakes().day();
         if day != self.day {
             self.day = day;
             self.look_ahead();
         }
-        Ok(event)
+        due
     }
 
     /// What is to come. Open requests have one deadline in the agenda among them, so they are counted
@@ -354,19 +329,13 @@ impl<'a> Engine<'a> {
         Error::TooMuchPending { variant, at: self.now, most: self.most }
     }
 
-    /// What does not happen to every request is `#[cold]`: what does is found close together then.
-    #[inline(always)] // four times a request
+    /// What does not happen to every request.
+    #[cold]
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Arrival => self.arrive(),
             Event::Patience(request, balancer) => self.lose_patience(request, balancer),
             Event::ConnectBy(leg) => self.connect_by(leg),
             Event::AnswerBy(leg) => self.answer_by(leg),
-            Event::Backend(backend) => {
-                if self.servers[backend as usize].wakes(self.now) {
-                    self.settle_server(backend);
-                }
-            }
             Event::Balancer(balancer) => self.subject.timeout(self.now, balancer),
             Event::Fault(index) => self.fault(index as usize),
             Event::Boundary(index) => self.boundary(index),
@@ -376,10 +345,13 @@ impl<'a> Engine<'a> {
             Event::Knock(leg) => self.knock(leg),
             Event::Refused(leg) => self.fail(leg, FailureKind::Connect, Sent::Nothing),
             Event::Accepted(leg, connection) => self.transmit(leg, connection),
-            Event::Request => self.deliver(),
+            Event::Request => {
+                let parcel = self.parcels.pop_front().expect("each is announced once");
+                self.deliver_rarely(parcel);
+            }
             Event::Cancel { leg, backend } => self.call_off(leg, backend),
             Event::Reset(leg) => self.fail(leg, FailureKind::Reset, Sent::All),
-            Event::Answer(leg, status) => self.answer(leg, status),
+            Event::Answer(leg, status) => self.answer_rarely(leg, status),
             Event::ProbeKnock(check) => self.probe_knock(check),
             Event::ProbeRequest(check) => self.probe_request(check),
             Event::ProbeEnd(check) => self.probe_end(check),
@@ -425,13 +397,19 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Sends something over the network. Where that takes no time and nothing else is to come now, it
-    /// is the next thing that happens.
+    /// Sends something over the network.
     fn travel(&mut self, event: Event) {
-        if self.delay.is_zero() && self.next.is_none() && !self.agenda.has_by(self.now) {
-            self.next = Some(event);
-            return;
+        if self.is_next() {
+            self.next = Some(Next::Event(event));
+        } else {
+            self.agenda.push_to(Lane::Network, self.now + self.delay, event);
         }
-        self.agenda.push_to(Lane::Network, self.now + self.delay, event);
+    }
+
+    /// Whether what is sent over the network now is the next thing that happens: that takes no time, and
+    /// nothing else is to come now.
+    #[inline]
+    fn is_next(&self) -> bool {
+        self.delay.is_zero() && self.next.is_none() && !self.agenda.has_by(self.now)
     }
 }

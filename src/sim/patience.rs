@@ -102,12 +102,12 @@ mod tests {
     use base::Slab;
 
     use super::*;
-    use crate::agenda::{Agenda, Usual};
+    use crate::agenda::Agenda;
 
     #[test]
     fn the_oldest_is_the_first_of_those_that_have_not_ended() {
         let mut rng = base::Rng::from_seed(5);
-        let mut agenda = Agenda::<Usual>::new();
+        let mut agenda = Agenda::<()>::new();
         let (mut patience, mut slab, mut open) = (Patience::new(), Slab::new(), Vec::new());
         for _ in 0..10_000 {
             if open.is_empty() || rng.chance(0.5) {

@@ -77,6 +77,7 @@ impl Server {
 
     /// A request comes in over a connection; whether it is inside now. If not, the connection is
     /// reset.
+    #[inline(always)] // every request passes here
     pub(crate) fn read(
         &mut self,
         now: Time,

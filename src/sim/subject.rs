@@ -175,6 +175,7 @@ impl Subject {
     }
 
     /// An attempt is answered.
+    #[inline(always)] // every request passes here
     pub(crate) fn answered(&mut self, now: Time, order: &Order, status: u16) -> Step {
         let answer = Step::answer(status);
         let (Self::Lab(balancers), Some(id)) = (self, order.id) else { return answer };

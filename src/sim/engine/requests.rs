@@ -4,7 +4,7 @@
 use base::{AttemptId, FailureKind, Key, Outcome, Sent, Time, prefetch};
 use workload::WorkId;
 
-use super::{Answer, Engine, Event, Leg, Parcel};
+use super::{Answer, Engine, Event, Leg, Next, Parcel};
 use crate::agenda::Lane;
 use crate::client::Client;
 use crate::patience::Waiting;
@@ -20,6 +20,7 @@ impl Engine<'_> {
         }
     }
 
+    #[inline(always)] // every request passes here
     pub(super) fn arrive(&mut self) {
         let arrival = self.coming.take().expect("an arrival is announced with its request");
         let (balancer, ticket) = (self.subject.next_balancer(), self.agenda.ticket());
@@ -158,13 +159,17 @@ impl Engine<'_> {
     /// Sends a request over its connection.
     #[inline]
     fn post(&mut self, parcel: Parcel) {
-        self.parcels.push_back(parcel);
-        self.travel(Event::Request);
+        if self.is_next() {
+            self.next = Some(Next::Request(parcel));
+        } else {
+            self.parcels.push_back(parcel);
+            self.agenda.push_to(Lane::Network, self.now + self.delay, Event::Request);
+        }
     }
 
     /// A request arrives at its backend.
-    pub(super) fn deliver(&mut self) {
-        let parcel = self.parcels.pop_front().expect("each is announced once");
+    #[inline(always)] // every request passes here
+    pub(super) fn deliver(&mut self, parcel: Parcel) {
         let Parcel { leg, backend, connection, luck } = parcel;
         if let Some(reports) = &mut self.idle_reports
             && let Some(attempt) = self.legs.get(leg)
@@ -176,6 +181,12 @@ impl Engine<'_> {
             self.travel(Event::Reset(leg));
         }
         self.settle_server(backend);
+    }
+
+    /// The same, where it is not the usual way.
+    #[cold]
+    pub(super) fn deliver_rarely(&mut self, parcel: Parcel) {
+        self.deliver(parcel);
     }
 
     #[cold]
@@ -201,6 +212,7 @@ impl Engine<'_> {
         self.proceed(attempt.request, step, None);
     }
 
+    #[inline(always)] // every request passes here
     pub(super) fn answer(&mut self, leg: Key, status: u16) {
         let Some(attempt) = self.end_leg(leg) else { return };
         let backend = attempt.order.backend;
@@ -214,6 +226,12 @@ impl Engine<'_> {
             }
             step => self.proceed(request, step, Some(backend)),
         }
+    }
+
+    /// The same, where it is not the usual way.
+    #[cold]
+    pub(super) fn answer_rarely(&mut self, leg: Key, status: u16) {
+        self.answer(leg, status);
     }
 
     /// Breaks off an attempt because another of its request was faster.
@@ -260,9 +278,15 @@ impl Engine<'_> {
     /// Sends on what a backend has ready, and looks again when there will be more.
     #[inline(always)] // two places, which every request passes
     pub(super) fn settle_server(&mut self, backend: u32) {
+        let mut look = self.servers[backend as usize].look(self.now);
+        if let Look::Answer(answer) = look {
+            self.give_back(&answer);
+            // Mostly it was the only one; so this is asked for in a place of its own.
+            look = self.servers[backend as usize].look(self.now);
+        }
         let next = loop {
-            match self.servers[backend as usize].look(self.now) {
-                Look::Answer(answer) => self.give_back(&answer),
+            match look {
+                Look::Answer(answer) => look = self.give_back_more(backend, &answer),
                 Look::Done(next) => break next,
             }
         };
@@ -272,6 +296,13 @@ impl Engine<'_> {
         if self.reported {
             self.report_work(backend);
         }
+    }
+
+    /// Sends one more answer back, and looks whether there is another.
+    #[cold]
+    fn give_back_more(&mut self, backend: u32, answer: &workload::Answer) -> Look {
+        self.give_back(answer);
+        self.servers[backend as usize].look(self.now)
     }
 
     /// Sends an answer back over the network.
