@@ -118,6 +118,12 @@ impl<T> Slab<T> {
         if place.generation == key.generation { place.tenant.as_mut() } else { None }
     }
 
+    /// The key of who is in a slot, for what is chained by slots.
+    pub fn key(&self, slot: u32) -> Option<Key> {
+        let place = self.slots.get(slot as usize)?;
+        place.tenant.as_ref().map(|_| Key { slot, generation: place.generation })
+    }
+
     /// The slot of this key will be asked for soon.
     #[inline]
     pub fn prefetch(&self, key: Key) {
@@ -156,6 +162,7 @@ mod tests {
         assert_eq!(slab.get_mut(a), None);
         assert_eq!(slab.get(b), Some(&"b"));
         assert_eq!(slab.get(c), Some(&"c"));
+        assert_eq!((slab.key(c.slot), slab.key(7)), (Some(c), None));
         assert_eq!(slab.len(), 2);
         assert_eq!(slab.iter().collect::<Vec<_>>(), [(c, &"c"), (b, &"b")]);
         assert_eq!(Key::unpack(c.pack()), c);

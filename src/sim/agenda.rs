@@ -15,9 +15,11 @@ pub(crate) enum Lane {
     Network,
     /// When attempts must have their answer.
     Attempt,
+    /// When clients lose patience.
+    Patience,
 }
 
-const LANES: usize = 2;
+const LANES: usize = 3;
 
 /// So few void events are not worth a look at all of a lane.
 const FEW: usize = 1_024;
@@ -53,24 +55,18 @@ pub(crate) struct Agenda<E> {
     lanes: [VecDeque<Entry<E>>; LANES],
     heap: BinaryHeap<Entry<E>>,
     wakes: Wakes,
-    /// The one that stands outside.
-    reminder: Option<Entry<E>>,
     seq: u64,
 }
-
-/// A place in the order of entry, kept for an event that is added later.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket(u64);
 
 /// Where events stand besides the lanes.
 const HEAP: usize = LANES;
 const WAKES: usize = LANES + 1;
 const ARRIVAL: usize = LANES + 2;
-const REMINDER: usize = LANES + 3;
-const PLACES: usize = LANES + 4;
+const PLACES: usize = LANES + 3;
 
 /// A network without delay is nearly always empty: what travels is the next thing that happens.
-const RARELY: [usize; 4] = [HEAP, Lane::Network as usize, Lane::Attempt as usize, REMINDER];
+const RARELY: [usize; 4] =
+    [HEAP, Lane::Network as usize, Lane::Attempt as usize, Lane::Patience as usize];
 const OFTEN: [usize; 2] = [WAKES, ARRIVAL];
 
 /// A place, and when comes what stands first there.
@@ -143,7 +139,6 @@ impl<E> Agenda<E> {
             lanes: Default::default(),
             heap: BinaryHeap::new(),
             wakes: Wakes::default(),
-            reminder: None,
             seq: 0,
         }
     }
@@ -151,8 +146,8 @@ impl<E> Agenda<E> {
     /// How many events are to come.
     pub(crate) fn len(&self) -> usize {
         let lanes = self.lanes.iter().map(VecDeque::len).sum::<usize>();
-        let single = [ARRIVAL, REMINDER].iter().filter(|place| self.first[**place] < NEVER);
-        lanes + self.heap.len() + self.wakes.len() + single.count()
+        let arrival = usize::from(self.first[ARRIVAL] < NEVER);
+        lanes + self.heap.len() + self.wakes.len() + arrival
     }
 
     /// Whether it soon has no place left in the order of entry.
@@ -164,19 +159,6 @@ impl<E> Agenda<E> {
     pub(crate) fn push(&mut self, at: Time, event: E) {
         let entry = self.entry(at, event);
         self.push_to_heap(entry);
-    }
-
-    /// A place in the order, as if an event were added now.
-    pub(crate) fn ticket(&mut self) -> Ticket {
-        Ticket(self.next_seq())
-    }
-
-    /// Puts one event in the place of the last that was put so: of many that somebody else keeps
-    /// in order, the first.
-    pub(crate) fn remind(&mut self, event: Option<(Time, Ticket, E)>) {
-        self.reminder = event.map(|(at, Ticket(seq), event)| Entry { at, seq, event });
-        let rank = self.reminder.as_ref().map(Entry::rank);
-        self.follows(REMINDER, rank);
     }
 
     /// Adds the next request, of which there is one at a time.
@@ -254,7 +236,6 @@ impl<E> Agenda<E> {
     fn pop_entry(&mut self, place: usize) -> Option<(Time, E)> {
         let (entry, next) = match place {
             HEAP => (self.heap.pop()?, self.heap.peek()),
-            REMINDER => (self.reminder.take()?, None),
             lane => {
                 let queue = &mut self.lanes[lane];
                 (queue.pop_front()?, queue.front())
@@ -360,22 +341,6 @@ mod tests {
     }
 
     #[test]
-    fn a_reminder_has_the_place_of_its_ticket_and_gives_way_to_the_next() {
-        let at = Time::from_nanos;
-        let mut agenda = Agenda::new();
-        agenda.push(at(5), 1);
-        let (early, late) = (agenda.ticket(), agenda.ticket());
-        agenda.push(at(5), 3);
-        agenda.remind(Some((at(4), late, 9)));
-        agenda.remind(Some((at(5), early, 2)));
-        assert_eq!(agenda.len(), 3);
-        assert_eq!(drain(&mut agenda), [1, 2, 3]);
-        agenda.remind(Some((at(6), late, 4)));
-        agenda.remind(None);
-        assert_eq!((agenda.len(), agenda.pop()), (0, None));
-    }
-
-    #[test]
     fn it_says_so_before_its_order_has_no_place_left() {
         let mut agenda = Agenda::<u32>::new();
         agenda.seq = MAX_EVENTS - RESERVE - 1;
@@ -388,7 +353,7 @@ mod tests {
 
     #[test]
     fn any_mixture_is_sorted() {
-        let lanes = [Lane::Network, Lane::Attempt];
+        let lanes = [Lane::Network, Lane::Attempt, Lane::Patience];
         assert_eq!(lanes.len(), LANES);
         let mut rng = base::Rng::from_seed(1);
         let mut agenda = Agenda::new();
@@ -396,13 +361,13 @@ mod tests {
         for number in 0..10_000_u32 {
             let at = Time::from_nanos(rng.below(1_000) as u64);
             let mut event = number;
-            match rng.below(5) {
-                4 => agenda.push_wake(at, event),
-                2 if agenda.first[ARRIVAL] == NEVER => {
+            match rng.below(LANES + 3) {
+                5 => agenda.push_wake(at, event),
+                3 if agenda.first[ARRIVAL] == NEVER => {
                     event = REQUEST;
                     agenda.push_arrival(at);
                 }
-                2 | 3 => agenda.push(at, event),
+                3 | 4 => agenda.push(at, event),
                 lane => agenda.push_to(lanes[lane], at, event),
             }
             expected.push((at, number, event));

@@ -1,10 +1,11 @@
 //! The balancers side by side, each with a pool, probes and chance of its own: which one a request
 //! comes to, which were spoken to, when each wants to be called. It must not know what they say.
 
-use base::{AttemptId, Rng, Time};
+use base::{Rng, Time};
 use policy::{Balancer, Command, End};
 use scenario::{BackendSpec, ProxySpec};
 
+use crate::subject::Order;
 use crate::views::Views;
 
 pub(crate) struct Balancers {
@@ -83,16 +84,10 @@ impl Balancers {
 
     /// An attempt of one of them is over.
     #[inline(always)] // every request passes here
-    pub(crate) fn end(
-        &mut self,
-        now: Time,
-        number: u32,
-        attempt: AttemptId,
-        backend: u32,
-        end: End,
-    ) {
-        self.turn_to(now, number).handle_end(now, attempt, end);
-        self.views.ended(now, number, backend);
+    pub(crate) fn end(&mut self, now: Time, order: &Order, end: End) {
+        let &Order { id, balancer, backend, .. } = order;
+        self.turn_to(now, balancer).handle_end(now, id, end);
+        self.views.ended(now, balancer, backend);
     }
 
     /// What they see of the backends.

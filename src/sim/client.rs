@@ -1,87 +1,22 @@
-//! The clients: requests that arrive on their own schedule, wait, and lose patience.
-//! It must not know what happens to a request in between.
+//! The clients: requests that come on their own schedule, and what is known of them before they are sent.
+//! It must not know what happens to a request.
 
-use std::time::Duration;
-
-use base::{Key, Outcome, RequestId, RequestMeta, Rng, Slab, Time};
+use base::{Key, RequestId, RequestMeta, Rng, rng};
 use policy::Settings;
 use policy::settings::{KeySource, hash_key};
-use record::{Exchange, Recorder};
 use scenario::{KEY_FIELD, LoadSpec};
 use workload::{Arrival, Arrivals, Keys};
 
-use crate::agenda::Ticket;
-use crate::patience::{Patience, Waiting};
-
-/// A request without its end: what that asks for, in one line of the processor's cache.
-#[derive(Debug)]
-pub(crate) struct Open {
-    arrival: Arrival,
-    /// Its attempts under way; none while it waits inside the subject.
-    pub(crate) legs: Legs,
-}
-
-/// The key of no attempt: no slab has so many slots.
-const NOBODY: Key = Key { slot: u32::MAX, generation: u32::MAX };
-
-/// Attempts under way of one request. There is seldom more than one, so the first costs no memory
-/// of its own.
-#[derive(Debug)]
-pub(crate) struct Legs {
-    first: Key,
-    more: Vec<Key>,
-}
-
-impl Default for Legs {
-    fn default() -> Self {
-        Self { first: NOBODY, more: Vec::new() }
-    }
-}
-
-impl Legs {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first == NOBODY && self.more.is_empty()
-    }
-
-    pub(crate) fn add(&mut self, leg: Key) {
-        if self.first == NOBODY {
-            self.first = leg;
-        } else {
-            self.more.push(leg);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, leg: Key) {
-        if self.first == leg {
-            self.first = NOBODY;
-        } else {
-            self.more.retain(|&other| other != leg);
-        }
-    }
-}
-
-impl IntoIterator for Legs {
-    type Item = Key;
-    type IntoIter = std::iter::Chain<std::option::IntoIter<Key>, std::vec::IntoIter<Key>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        let first = (self.first != NOBODY).then_some(self.first);
-        first.into_iter().chain(self.more)
-    }
-}
-
-/// The load and its open requests.
+/// The load.
 #[derive(Debug)]
 pub(crate) struct Client {
     arrivals: Arrivals,
-    timeout: Duration,
+    /// What the luck of each request is made of, beside its number.
+    seed: u64,
     idempotent: bool,
     keys: Option<Keys>,
     /// What the strategy and the rate limit know a request by.
     known_by: [KnownBy; 2],
-    open: Slab<Open>,
-    /// Of all that are open only the first to lose patience need stand in the agenda.
-    patience: Patience,
 }
 
 /// By what a policy recognises the requests of this load.
@@ -122,10 +57,8 @@ impl Client {
             keys: load.keys.map(Keys::new),
             known_by: [policy.strategy.key(), limited_by].map(|source| KnownBy::new(source, load)),
             arrivals: load.shape.arrivals(rng),
-            timeout: load.timeout,
+            seed: rng.seed(),
             idempotent: IDEMPOTENT.contains(&load.method.as_str()),
-            open: Slab::new(),
-            patience: Patience::new(),
         }
     }
 
@@ -134,39 +67,20 @@ impl Client {
         self.arrivals.next()
     }
 
-    /// A request arrives; `ticket` is for its client's patience.
-    pub(crate) fn begin(
-        &mut self,
-        arrival: Arrival,
-        balancer: u32,
-        ticket: Ticket,
-        recorder: &mut Recorder,
-    ) -> Key {
-        recorder.begin(arrival.at);
-        let key = self.open.insert(Open { arrival, legs: Legs::default() });
-        self.patience.begin(Waiting { key, balancer, ticket });
-        key
+    /// The luck of an attempt: other than that of the one before, the same whoever gets it. Of a request
+    /// its number is enough, as in [`Arrival::luck`].
+    #[inline]
+    pub(crate) const fn luck(&self, request: u64, attempt: u32) -> u64 {
+        rng::mix(rng::mix(self.seed, request), attempt as u64)
     }
 
-    /// Whether the client of an open request is the first to lose patience.
-    pub(crate) const fn is_oldest(&self, key: Key) -> bool {
-        self.patience.is_oldest(key)
-    }
-
-    /// When the first client will have lost patience.
-    pub(crate) fn next_patience(&self) -> Option<(Time, Waiting)> {
-        let waiting = self.patience.oldest()?;
-        let open = self.open.get(waiting.key)?;
-        Some((open.arrival.at + self.timeout, *waiting))
-    }
-
-    /// All that a policy may know of an open request.
+    /// All that a policy may know of an open request of this number.
     #[inline(always)] // every request passes here
-    pub(crate) fn meta(&self, key: Key) -> RequestMeta {
+    pub(crate) fn meta(&self, key: Key, request: u64) -> RequestMeta {
         let [key_hash, limit_key] = self.known_by.map(|known_by| match known_by {
             KnownBy::Nothing => None,
             KnownBy::Alike(hash) => Some(hash),
-            KnownBy::Key => self.hash_of_key(key),
+            KnownBy::Key => self.hash_of_key(request),
         });
         let plain = RequestMeta::new(Self::id(key), self.idempotent);
         // Simulated requests have no body that could not be sent again.
@@ -174,8 +88,8 @@ impl Client {
     }
 
     #[inline(never)]
-    fn hash_of_key(&self, key: Key) -> Option<u64> {
-        let luck = self.open.get(key)?.arrival.luck;
+    fn hash_of_key(&self, request: u64) -> Option<u64> {
+        let luck = rng::mix(self.seed, request);
         Some(hash_key(self.keys.as_ref()?.of(luck).to_string().as_bytes()))
     }
 
@@ -188,83 +102,5 @@ impl Client {
     /// The reverse of [`Client::id`].
     pub(crate) const fn key(id: RequestId) -> Key {
         Key::unpack(id.0)
-    }
-
-    /// A request will end soon.
-    #[inline]
-    pub(crate) fn prefetch(&self, key: Key) {
-        self.open.prefetch(key);
-        self.patience.prefetch(key);
-    }
-
-    /// Its end will move its neighbours in the order of patience.
-    #[inline]
-    pub(crate) fn prefetch_neighbours(&self, key: Key) {
-        self.patience.prefetch_neighbours(key);
-    }
-
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Open> {
-        self.open.get_mut(key)
-    }
-
-    /// How many requests have not ended.
-    pub(crate) fn open(&self) -> usize {
-        self.open.len()
-    }
-
-    pub(crate) fn is_idle(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    /// A request ends as its client sees it: with this status, or without an answer. `backend` is
-    /// the one that answered. What is still under way for it is given back.
-    #[inline(always)] // every request passes here
-    pub(crate) fn end(
-        &mut self,
-        now: Time,
-        key: Key,
-        outcome: Outcome,
-        status: Option<u16>,
-        backend: Option<u32>,
-        recorder: &mut Recorder,
-    ) -> Legs {
-        let open = self.open.remove(key).expect("a request ends once");
-        self.patience.end(key);
-        recorder.end(&open.exchange(now, outcome, status, backend));
-        open.legs
-    }
-
-    /// The run is interrupted: what is open stays unfinished.
-    pub(crate) fn abandon(&mut self, now: Time, recorder: &mut Recorder) {
-        for (_, open) in std::mem::take(&mut self.open).iter() {
-            recorder.end(&open.exchange(now, Outcome::Unfinished, None, None));
-        }
-    }
-}
-
-impl Open {
-    /// The luck of an attempt: other than that of the one before, the same whoever gets it.
-    pub(crate) const fn luck(&self, number: u32) -> u64 {
-        base::rng::mix(self.arrival.luck, number as u64)
-    }
-
-    const fn exchange(
-        &self,
-        now: Time,
-        outcome: Outcome,
-        status: Option<u16>,
-        backend: Option<u32>,
-    ) -> Exchange {
-        let intended = self.arrival.at;
-        Exchange {
-            request: self.arrival.request,
-            intended,
-            // A simulated client is never late.
-            sent: Some(intended),
-            ended: now,
-            outcome,
-            status,
-            backend,
-        }
     }
 }

@@ -22,8 +22,10 @@ use crate::client::Client;
 use crate::connections::Kept;
 use crate::idle::IdleReports;
 use crate::overhead::Late;
-use crate::server::{Connection, Server};
-use crate::subject::{Order, Step, Subject};
+use crate::patience::Patience;
+use crate::server::Server;
+use crate::subject::{Step, Subject};
+use crate::under_way::{Leg, UnderWay};
 
 /// The most events that may be to come, which bounds memory. Requests have a few each until they
 /// end, so only a load beyond any sense gets there.
@@ -110,17 +112,6 @@ pub fn play_with(
     engine.run(stop)
 }
 
-/// An attempt under way.
-#[derive(Debug)]
-struct Leg {
-    request: Key,
-    order: Order,
-    /// None until it is connected.
-    connection: Option<Connection>,
-    /// The connection had served another request before.
-    reused: bool,
-}
-
 /// What a client will see when it has come back to it.
 #[derive(Debug)]
 struct Answer {
@@ -146,17 +137,18 @@ struct Engine<'a> {
     /// What is on its way back to clients, where that takes time.
     answers: Slab<Answer>,
     client: Client,
+    patience: Patience,
+    under_way: UnderWay,
     subject: Subject,
     servers: Vec<Server>,
     idle_reports: Option<IdleReports>,
     kept: Kept,
-    legs: Slab<Leg>,
     /// The next request to come.
     coming: Option<Arrival>,
     parcels: VecDeque<Parcel>,
     next: Option<Next>,
     /// Attempts whose request was answered by another one: the subject is about to break them off.
-    losers: Vec<Key>,
+    losers: Vec<(Key, Leg)>,
     checks: Slab<Check>,
     /// Somebody wants to know when backends are idle, or will be.
     reported: bool,
@@ -186,12 +178,13 @@ impl<'a> Engine<'a> {
             late: None,
             answers: Slab::new(),
             client: Client::new(&variant.load, &variant.proxy.settings, &rng),
+            patience: Patience::new(variant.load.timeout),
+            under_way: UnderWay::new(),
             reported: idle_reports.is_some() || subject.wants_work(),
             subject,
             servers: Server::all(variant.backends.iter().map(|backend| &backend.model)),
             idle_reports,
             kept: Kept::new(variant.backends.len(), variant.proxy.balancers as usize),
-            legs: Slab::new(),
             coming: None,
             parcels: VecDeque::new(),
             next: None,
@@ -233,10 +226,13 @@ impl<'a> Engine<'a> {
 
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
         let mut events = 0_u64;
-        while !(self.coming.is_none() && self.boundaries_left == 0 && self.client.is_idle()) {
+        while !(self.coming.is_none()
+            && self.boundaries_left == 0
+            && self.under_way.requests() == 0)
+        {
             if events.is_multiple_of(STOP_EVERY) {
                 if stop.is_raised() {
-                    self.client.abandon(self.now, self.recorder);
+                    self.abandon();
                     self.recorder.interrupted(self.now);
                     break;
                 }
@@ -318,10 +314,10 @@ impl<'a> Engine<'a> {
         due
     }
 
-    /// What is to come. Open requests have one deadline in the agenda among them, so they are counted
+    /// What is to come. Open requests have a few deadlines in the agenda among them, so they are counted
     /// apart.
     fn pending(&self) -> usize {
-        self.agenda.len().max(self.client.open())
+        self.agenda.len().max(self.under_way.requests())
     }
 
     fn too_much(&self) -> Error {
@@ -333,13 +329,14 @@ impl<'a> Engine<'a> {
     #[cold]
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Patience(request, balancer) => self.lose_patience(request, balancer),
+            Event::Impatience(at) => self.look_for_impatience(at),
+            Event::Patience(request) => self.lose_patience(request),
             Event::ConnectBy(leg) => self.connect_by(leg),
             Event::AnswerBy(leg) => self.answer_by(leg),
             Event::Balancer(balancer) => self.subject.timeout(self.now, balancer),
             Event::Fault(index) => self.fault(index as usize),
             Event::Boundary(index) => self.boundary(index),
-            Event::Enter(request, balancer) => self.enter_late(request, balancer),
+            Event::Enter(request) => self.enter_late(request),
             Event::Home(answer) => self.come_home(answer),
             Event::SetOut(leg) => self.set_out(leg),
             Event::Knock(leg) => self.knock(leg),

@@ -23,6 +23,7 @@ mod overhead;
 mod patience;
 mod server;
 mod subject;
+mod under_way;
 mod views;
 mod wakes;
 

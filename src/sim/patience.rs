@@ -1,126 +1,115 @@
-//! Who loses patience first: the open requests in the order of their coming. It must not know when
-//! that is; all clients wait equally long.
+//! When clients may lose patience, without a place for each that waits. It must not know who waits.
+//!
+//! All clients wait equally long, and hardly any to the end. So time is cut into epochs, and of those who
+//! came in one of them nothing is kept but how many wait still. Only where somebody does when the first of
+//! them would lose patience are they looked for: a load whose clients all wait to the end looks at each
+//! open request eight times at most.
 
-use base::{Key, prefetch};
+use std::time::Duration;
 
-use crate::agenda::Ticket;
+use base::{Time, time};
 
-/// A chain through the slots of a slab. It stands apart from what it chains because a request that
-/// ends moves its neighbours, which would else be fetched from far memory for it.
+/// An epoch is longer than an eighth of a wait, so those who wait have come in ten epochs at most.
+const EPOCHS: usize = 16;
+
+/// See the module.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    links: Vec<Link>,
-    oldest: u32,
-    newest: u32,
+    /// How long each client waits.
+    timeout: Duration,
+    /// The epoch of a time is what is left without so many of its last binary digits.
+    shift: u32,
+    /// Of the latest to come.
+    latest: u64,
+    /// How many wait, by the last digits of their epoch: one line of the processor's cache.
+    waiting: [u32; EPOCHS],
 }
-
-/// A client that waits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Waiting {
-    /// Its request.
-    pub(crate) key: Key,
-    /// Which balancer that came to.
-    pub(crate) balancer: u32,
-    /// Where in the agenda its patience ends.
-    pub(crate) ticket: Ticket,
-}
-
-/// Half a line of the processor's cache.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    waiting: Waiting,
-    older: u32,
-    newer: u32,
-}
-
-/// No slot.
-const NONE: u32 = u32::MAX;
 
 impl Patience {
-    pub(crate) const fn new() -> Self {
-        Self { links: Vec::new(), oldest: NONE, newest: NONE }
+    pub(crate) fn new(timeout: Duration) -> Self {
+        let shift = (time::nanos(timeout) / 4).max(1).ilog2();
+        Self { timeout, shift, latest: u64::MAX, waiting: [0; EPOCHS] }
     }
 
-    /// The client that has waited longest.
-    pub(crate) fn oldest(&self) -> Option<&Waiting> {
-        self.links.get(self.oldest as usize).map(|link| &link.waiting)
+    /// When a client loses patience that came then.
+    pub(crate) fn end_of(&self, at: Time) -> Time {
+        at + self.timeout
     }
 
-    /// Whether one that waits has waited longest.
+    /// A client comes, not before the last one; whether it is the first of its epoch.
     #[inline]
-    pub(crate) const fn is_oldest(&self, key: Key) -> bool {
-        self.oldest == key.slot
+    #[must_use]
+    pub(crate) const fn begin(&mut self, at: Time) -> bool {
+        let epoch = self.epoch(at);
+        self.waiting[epoch as usize % EPOCHS] += 1;
+        let is_first = self.latest != epoch;
+        self.latest = epoch;
+        is_first
     }
 
-    /// A client's wait will end soon.
+    /// One that came then waits no longer.
     #[inline]
-    pub(crate) fn prefetch(&self, key: Key) {
-        self.links.get(key.slot as usize).inspect(|link| prefetch(*link));
+    pub(crate) const fn end(&mut self, at: Time) {
+        self.waiting[self.epoch(at) as usize % EPOCHS] -= 1;
     }
 
-    /// The same of those before and behind it.
+    /// How many wait still that came in the same epoch as one who came then.
+    pub(crate) const fn waiting(&self, at: Time) -> u32 {
+        self.waiting[self.epoch(at) as usize % EPOCHS]
+    }
+
+    /// Whether both came in the same epoch.
+    pub(crate) const fn are_together(&self, one: Time, other: Time) -> bool {
+        self.epoch(one) == self.epoch(other)
+    }
+
     #[inline]
-    pub(crate) fn prefetch_neighbours(&self, key: Key) {
-        if let Some(link) = self.links.get(key.slot as usize) {
-            for slot in [link.older, link.newer] {
-                self.links.get(slot as usize).inspect(|link| prefetch(*link));
-            }
-        }
-    }
-
-    /// One more waits.
-    pub(crate) fn begin(&mut self, waiting: Waiting) {
-        let link = Link { waiting, older: self.newest, newer: NONE };
-        let slot = waiting.key.slot;
-        if self.links.len() <= slot as usize {
-            self.links.resize(slot as usize + 1, link);
-        }
-        self.links[slot as usize] = link;
-        match self.links.get_mut(self.newest as usize) {
-            Some(before) => before.newer = slot,
-            None => self.oldest = slot,
-        }
-        self.newest = slot;
-    }
-
-    /// One that waits does so no longer.
-    pub(crate) fn end(&mut self, key: Key) {
-        let Link { older, newer, .. } = self.links[key.slot as usize];
-        match self.links.get_mut(older as usize) {
-            Some(before) => before.newer = newer,
-            None => self.oldest = newer,
-        }
-        match self.links.get_mut(newer as usize) {
-            Some(after) => after.older = older,
-            None => self.newest = older,
-        }
+    const fn epoch(&self, at: Time) -> u64 {
+        at.as_nanos() >> self.shift
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use base::Slab;
-
     use super::*;
-    use crate::agenda::Agenda;
 
     #[test]
-    fn the_oldest_is_the_first_of_those_that_have_not_ended() {
-        let mut rng = base::Rng::from_seed(5);
-        let mut agenda = Agenda::<()>::new();
-        let (mut patience, mut slab, mut open) = (Patience::new(), Slab::new(), Vec::new());
-        for _ in 0..10_000 {
-            if open.is_empty() || rng.chance(0.5) {
-                let key = slab.insert(());
-                patience.begin(Waiting { key, balancer: 0, ticket: agenda.ticket() });
-                open.push(key);
-            } else {
-                let key = open.remove(rng.below(open.len()));
-                patience.end(key);
-                slab.remove(key);
+    fn whoever_waits_is_counted_in_the_epoch_of_its_coming() {
+        for timeout in [1, 2, 3, 4, 7, 8, 1_000, 10_000_000_000, 10_u64.pow(16)] {
+            let mut rng = base::Rng::from_seed(timeout);
+            let mut patience = Patience::new(Duration::from_nanos(timeout));
+            // In order of their coming, so that of their ends too.
+            let (mut now, mut first, mut open) = (0, Time::ZERO, Vec::new());
+            for _ in 0..10_000 {
+                now += rng.below(timeout as usize) as u64 / 20 + rng.below(2) as u64;
+                let late = open.partition_point(|&at| patience.end_of(at).as_nanos() <= now);
+                open.drain(..late).for_each(|at| patience.end(at));
+                if rng.chance(0.3) && !open.is_empty() {
+                    patience.end(open.remove(rng.below(open.len())));
+                }
+                let at = Time::from_nanos(now);
+                if patience.begin(at) {
+                    let before = open.last().is_none_or(|&last| !patience.are_together(last, at));
+                    assert!(before, "{at} is not the first of its epoch, wait {timeout}");
+                    first = at;
+                }
+                assert!(patience.are_together(first, at), "the first of {at}'s, wait {timeout}");
+                open.push(at);
+                for at in [open[0], at] {
+                    let those = open.iter().filter(|&&other| patience.are_together(at, other));
+                    assert_eq!(patience.waiting(at) as usize, those.count(), "wait {timeout}");
+                }
             }
-            let oldest = patience.oldest().map(|waiting| waiting.key);
-            assert_eq!(oldest, open.first().copied());
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_over_before_the_first_of_it_loses_patience() {
+        for timeout in (1..100).chain([12_345, 10_000_000_000]) {
+            let patience = Patience::new(Duration::from_nanos(timeout));
+            for at in (0..1_000).map(Time::from_nanos) {
+                assert!(!patience.are_together(at, patience.end_of(at)), "{at} and {timeout} ns");
+            }
         }
     }
 }

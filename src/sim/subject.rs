@@ -20,8 +20,8 @@ pub(crate) enum Subject {
 /// An attempt to be sent: what is kept of it while it is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
-    /// None when there is no balancer to report to.
-    id: Option<AttemptId>,
+    /// What its balancer calls it; 0 when there is none.
+    pub(crate) id: AttemptId,
     /// Whose it is, to whom everything about it is reported; 0 when there is none.
     pub(crate) balancer: u32,
     /// Index of the backend.
@@ -49,18 +49,11 @@ pub(crate) enum Step {
     End(Outcome, Option<u16>),
 }
 
-impl Order {
-    /// Whether this is the attempt of this name.
-    pub(crate) fn is(&self, attempt: AttemptId) -> bool {
-        self.id == Some(attempt)
-    }
-}
-
 impl Step {
     /// Another attempt of this balancer.
     fn send(balancer: u32, attempt: &Attempt) -> Self {
         let order = Order {
-            id: Some(attempt.id),
+            id: attempt.id,
             balancer,
             backend: attempt.backend.slot,
             number: attempt.number,
@@ -88,20 +81,13 @@ impl Balancers {
 
     /// What follows an attempt's head, or its failure: another one, or what its request ends with.
     #[inline(always)] // every request passes here
-    fn go_on(
-        &mut self,
-        now: Time,
-        order: &Order,
-        id: AttemptId,
-        next: Next,
-        last: (Step, End),
-    ) -> Step {
+    fn go_on(&mut self, now: Time, order: &Order, next: Next, last: (Step, End)) -> Step {
         let (step, end) = match next {
             Next::Retry(attempt) => (self.send(now, order.balancer, &attempt), End::Aborted),
             Next::Later => (Step::Wait, End::Aborted),
             Next::Deliver | Next::GiveUp => last,
         };
-        self.end(now, order.balancer, id, order.backend, end);
+        self.end(now, order, end);
         step
     }
 }
@@ -144,7 +130,7 @@ impl Subject {
             Self::Direct { next, backends } => {
                 let backend = *next;
                 *next = (backend + 1) % *backends;
-                let order = Order { id: None, balancer, backend, number: 1 };
+                let order = Order { id: AttemptId(0), balancer, backend, number: 1 };
                 Step::Send(order, Limits { connect_by: Time::MAX, answer_by: Time::MAX })
             }
         }
@@ -153,8 +139,8 @@ impl Subject {
     /// An attempt will end soon.
     #[inline]
     pub(crate) fn prefetch(&self, order: &Order) {
-        if let (Self::Lab(balancers), Some(id)) = (self, order.id) {
-            balancers.get(order.balancer).prefetch(id, order.backend);
+        if let Self::Lab(balancers) = self {
+            balancers.get(order.balancer).prefetch(order.id, order.backend);
         }
     }
 
@@ -178,11 +164,11 @@ impl Subject {
     #[inline(always)] // every request passes here
     pub(crate) fn answered(&mut self, now: Time, order: &Order, status: u16) -> Step {
         let answer = Step::answer(status);
-        let (Self::Lab(balancers), Some(id)) = (self, order.id) else { return answer };
+        let Self::Lab(balancers) = self else { return answer };
         // Simulated requests have no body that could not be sent again.
         let head = Head::Status { status, replayable: true, retry_after: None };
-        let next = balancers.turn_to(now, order.balancer).handle_head(now, id, head);
-        balancers.go_on(now, order, id, next, (answer, End::Complete))
+        let next = balancers.turn_to(now, order.balancer).handle_head(now, order.id, head);
+        balancers.go_on(now, order, next, (answer, End::Complete))
     }
 
     /// An attempt fails.
@@ -194,13 +180,11 @@ impl Subject {
         sent: Sent,
         reused: bool,
     ) -> Step {
-        let (Self::Lab(balancers), Some(id)) = (self, order.id) else {
-            return Step::End(Outcome::Failed(error), None);
-        };
+        let Self::Lab(balancers) = self else { return Step::End(Outcome::Failed(error), None) };
         let head = Head::Failed { error, sent, reused, replayable: true };
-        let next = balancers.turn_to(now, order.balancer).handle_head(now, id, head);
+        let next = balancers.turn_to(now, order.balancer).handle_head(now, order.id, head);
         let failure = Step::answer(error.gateway_status());
-        balancers.go_on(now, order, id, next, (failure, End::UpstreamBroke))
+        balancers.go_on(now, order, next, (failure, End::UpstreamBroke))
     }
 
     /// The client left during an attempt.
@@ -221,8 +205,8 @@ impl Subject {
     }
 
     fn end(&mut self, now: Time, order: &Order, end: End) {
-        if let (Self::Lab(balancers), Some(id)) = (self, order.id) {
-            balancers.end(now, order.balancer, id, order.backend, end);
+        if let Self::Lab(balancers) = self {
+            balancers.end(now, order, end);
         }
     }
 

@@ -8,6 +8,7 @@
 use base::{Key, prefetch};
 
 use super::{Engine, Leg};
+use crate::subject::Order;
 
 /// What belongs to fewer backends stays in the caches by itself.
 const FEWEST_BACKENDS: usize = 200;
@@ -27,28 +28,22 @@ impl Engine<'_> {
             let behaviour = &self.servers[backend as usize].behaviour;
             behaviour.prefetch_queue();
             if let Some(work) = behaviour.next_work() {
-                self.legs.prefetch(Key::unpack(work.0));
+                self.under_way.prefetch(Key::unpack(work.0));
             }
         }
-        for Leg { request, order, .. } in
-            wakes.of_day(1).filter_map(|backend| self.next_leg(backend))
-        {
-            self.client.prefetch(*request);
+        for order in wakes.of_day(1).filter_map(|backend| self.next_order(backend)) {
             self.kept.prefetch(order.backend, order.balancer);
-            self.subject.prefetch(order);
+            self.subject.prefetch(&order);
         }
-        for Leg { request, order, .. } in
-            wakes.of_day(0).filter_map(|backend| self.next_leg(backend))
-        {
-            self.client.prefetch_neighbours(*request);
-            self.subject.prefetch_candidate(order);
+        for order in wakes.of_day(0).filter_map(|backend| self.next_order(backend)) {
+            self.subject.prefetch_candidate(&order);
         }
     }
 
     /// The attempt that a backend will answer next.
     #[inline]
-    fn next_leg(&self, backend: u32) -> Option<&Leg> {
+    fn next_order(&self, backend: u32) -> Option<Order> {
         let work = self.servers[backend as usize].behaviour.next_work()?;
-        self.legs.get(Key::unpack(work.0))
+        self.under_way.leg(Key::unpack(work.0)).map(Leg::order)
     }
 }

@@ -1,6 +1,6 @@
 //! What can happen in a trial. It must not know what follows from it.
 
-use base::Key;
+use base::{Key, Time};
 
 use crate::server::Connection;
 
@@ -15,8 +15,10 @@ pub(super) enum Next {
 /// and nothing happens.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// A client's patience ends, whose request came to this balancer.
-    Patience(Key, u32),
+    /// Those may begin to lose patience that came in the same epoch as one who came then.
+    Impatience(Time),
+    /// A client's patience ends.
+    Patience(Key),
     /// An attempt must be connected by now.
     ConnectBy(Key),
     /// An attempt must be answered by now.
@@ -27,8 +29,8 @@ pub(super) enum Event {
     Fault(u32),
     /// A window ends, or before the first the warm-up.
     Boundary(u32),
-    /// A request has taken its time to this balancer.
-    Enter(Key, u32),
+    /// A request has taken its time to its balancer.
+    Enter(Key),
     /// An answer has taken its time to the client.
     Home(Key),
     /// An attempt has taken its time on the way there.

@@ -8,29 +8,30 @@ use policy::ProbeKind;
 
 use super::upkeep::ENDS_ONCE;
 use super::{Answer, Engine, Event};
+use crate::under_way::Open;
 
 impl Engine<'_> {
     /// What lies between a client and the balancer, one way. Its request has no place there yet, and no
     /// attempt's limit has begun.
-    fn client_leg(&mut self, request: Key) -> Duration {
-        let open = self.client.get_mut(request).expect("a request ends once");
+    fn client_leg(&self, request: Key) -> Duration {
+        let open = self.under_way.get(request).expect("a request ends once");
         // By the luck of its first attempt, as that one's own leg.
-        let luck = open.luck(1);
+        let luck = self.client.luck(open.request, 1);
         self.late.as_ref().map_or(Duration::ZERO, |late| late.client(luck))
     }
 
     /// A client sends its request.
     #[cold]
-    pub(super) fn arrive_late(&mut self, request: Key, balancer: u32) {
+    pub(super) fn arrive_late(&mut self, request: Key) {
         let at = self.now + self.client_leg(request);
-        self.agenda.push(at, Event::Enter(request, balancer));
+        self.agenda.push(at, Event::Enter(request));
     }
 
     /// It comes to the balancer, if its client still waits.
     #[cold]
-    pub(super) fn enter_late(&mut self, request: Key, balancer: u32) {
-        if self.client.get_mut(request).is_some() {
-            self.enter(request, balancer);
+    pub(super) fn enter_late(&mut self, request: Key) {
+        if let Some(&Open { request: number, balancer, .. }) = self.under_way.get(request) {
+            self.enter(request, number, balancer);
         }
     }
 
@@ -39,8 +40,7 @@ impl Engine<'_> {
     #[cold]
     pub(super) fn end_late(&mut self, answer: Answer) {
         let at = self.now + self.client_leg(answer.request);
-        let open = self.client.get_mut(answer.request).expect("a request ends once");
-        self.losers.extend(std::mem::take(&mut open.legs));
+        self.under_way.release(answer.request, &mut self.losers);
         let answer = self.answers.insert(answer);
         self.agenda.push(at, Event::Home(answer));
     }
@@ -49,7 +49,7 @@ impl Engine<'_> {
     #[cold]
     pub(super) fn come_home(&mut self, answer: Key) {
         let answer = self.answers.remove(answer).expect("an answer comes once");
-        if self.client.get_mut(answer.request).is_some() {
+        if self.under_way.get(answer.request).is_some() {
             self.end_rarely(answer);
         }
     }
@@ -93,7 +93,7 @@ impl Engine<'_> {
 
     /// Its time there is over.
     pub(super) fn set_out(&mut self, leg: Key) {
-        match self.legs.get(leg).map(|attempt| attempt.connection) {
+        match self.under_way.leg(leg).map(|attempt| attempt.connection) {
             Some(Some(connection)) => self.transmit(leg, connection),
             Some(None) => self.travel(Event::Knock(leg)),
             None => {}
@@ -103,10 +103,7 @@ impl Engine<'_> {
     /// Something of an attempt comes back; one that has ended meanwhile finds nobody at any time.
     #[cold]
     pub(super) fn return_late(&mut self, leg: Key, event: Event) {
-        let attempt = self.legs.get(leg).map(|attempt| (attempt.request, attempt.order.number));
-        let luck =
-            attempt.and_then(|(request, number)| Some(self.client.get_mut(request)?.luck(number)));
-        let back = self.late.as_ref().zip(luck).map(|(late, luck)| late.back(luck));
+        let back = self.late.as_ref().zip(self.luck_of(leg)).map(|(late, luck)| late.back(luck));
         self.agenda.push(self.now + self.delay + back.unwrap_or_default(), event);
     }
 }

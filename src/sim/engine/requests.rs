@@ -7,9 +7,9 @@ use workload::WorkId;
 use super::{Answer, Engine, Event, Leg, Next, Parcel};
 use crate::agenda::Lane;
 use crate::client::Client;
-use crate::patience::Waiting;
 use crate::server::{Connection, Look};
 use crate::subject::{Limits, Order, Step};
+use crate::under_way::Open;
 
 impl Engine<'_> {
     #[inline(always)] // every request passes here
@@ -23,22 +23,23 @@ impl Engine<'_> {
     #[inline(always)] // every request passes here
     pub(super) fn arrive(&mut self) {
         let arrival = self.coming.take().expect("an arrival is announced with its request");
-        let (balancer, ticket) = (self.subject.next_balancer(), self.agenda.ticket());
-        let request = self.client.begin(arrival, balancer, ticket, self.recorder);
-        if self.client.is_oldest(request) {
-            self.watch_the_oldest();
+        let balancer = self.subject.next_balancer();
+        self.recorder.begin(arrival.at);
+        let request = self.under_way.begin(arrival, balancer);
+        if self.patience.begin(arrival.at) {
+            self.agenda.push(self.patience.end_of(arrival.at), Event::Impatience(arrival.at));
         }
         match self.late {
-            None => self.enter(request, balancer),
-            Some(_) => self.arrive_late(request, balancer),
+            None => self.enter(request, arrival.request, balancer),
+            Some(_) => self.arrive_late(request),
         }
         self.push_arrival();
     }
 
-    /// A request comes to its balancer.
+    /// A request, of this number in the schedule, comes to its balancer.
     #[inline(always)] // every request passes here
-    pub(super) fn enter(&mut self, request: Key, balancer: u32) {
-        match self.subject.request(self.now, balancer, self.client.meta(request)) {
+    pub(super) fn enter(&mut self, request: Key, number: u64, balancer: u32) {
+        match self.subject.request(self.now, balancer, self.client.meta(request, number)) {
             Step::Send(order, limits) => self.send(request, order, limits),
             step => self.proceed(request, step, None),
         }
@@ -63,14 +64,9 @@ impl Engine<'_> {
     /// A client sees the end of its request.
     #[inline(always)] // every request passes here
     fn end(&mut self, Answer { request, outcome, status, backend }: Answer) {
-        let was_oldest = self.client.is_oldest(request);
-        let left = self.client.end(self.now, request, outcome, status, backend, self.recorder);
-        if !left.is_empty() {
-            self.losers.extend(left);
-        }
-        if was_oldest {
-            self.watch_the_oldest();
-        }
+        let open = self.under_way.end(request, &mut self.losers).expect("a request ends once");
+        self.patience.end(open.at);
+        self.recorder.end(&open.exchange(self.now, outcome, status, backend));
     }
 
     /// The same, where it is not the usual way.
@@ -79,28 +75,46 @@ impl Engine<'_> {
         self.end(answer);
     }
 
-    /// The agenda has the patience of the client that waits longest, and of no other.
-    fn watch_the_oldest(&mut self) {
-        let patience = self.client.next_patience();
-        self.agenda.remind(patience.map(|(at, Waiting { key, balancer, ticket })| {
-            (at, ticket, Event::Patience(key, balancer))
-        }));
+    /// The first of those may lose patience that came in the same epoch as one who came then; from now
+    /// on the agenda has when each will, of those that wait still.
+    #[cold]
+    pub(super) fn look_for_impatience(&mut self, at: Time) {
+        if self.patience.waiting(at) == 0 {
+            return;
+        }
+        let open = self.under_way.iter();
+        let those = open.filter(|(_, open)| self.patience.are_together(open.at, at));
+        let mut those: Vec<_> = those.map(|(key, open)| (open.request, open.at, key)).collect();
+        those.sort_unstable();
+        for (_, at, request) in those {
+            let end = self.patience.end_of(at);
+            self.agenda.push_to(Lane::Patience, end, Event::Patience(request));
+        }
     }
 
     #[cold]
-    pub(super) fn lose_patience(&mut self, request: Key, balancer: u32) {
-        let Some(open) = self.client.get_mut(request) else { return };
-        let legs = std::mem::take(&mut open.legs);
+    pub(super) fn lose_patience(&mut self, request: Key) {
+        let Some(&Open { balancer, .. }) = self.under_way.get(request) else { return };
+        let mut legs = Vec::new();
+        self.under_way.release(request, &mut legs);
         if legs.is_empty() {
             self.subject.cancelled(self.now, balancer, Client::id(request));
         }
-        for leg in legs {
-            let attempt = self.end_leg(leg).expect("what is under way has not ended");
+        for (leg, attempt) in legs {
             self.cancel(leg, &attempt);
-            self.subject.client_left(self.now, &attempt.order);
+            self.subject.client_left(self.now, &attempt.order());
         }
+        self.drop_void_deadlines();
         let outcome = Outcome::Failed(FailureKind::Timeout);
         self.end_rarely(Answer { request, outcome, status: None, backend: None });
+    }
+
+    /// The run is interrupted: what is open stays unfinished.
+    #[cold]
+    pub(super) fn abandon(&mut self) {
+        for (_, open) in self.under_way.iter() {
+            self.recorder.end(&open.exchange(self.now, Outcome::Unfinished, None, None));
+        }
     }
 }
 
@@ -112,10 +126,9 @@ impl Engine<'_> {
         prefetch(server);
         let reused = self.kept.take(backend, balancer);
         let connection = reused.then(|| server.connection());
-        let leg = self.legs.insert(Leg { request, order, connection, reused });
-        let open = self.client.get_mut(request).expect("the subject knows open requests alone");
-        open.legs.add(leg);
-        let luck = open.luck(number);
+        let added = self.under_way.add(request, Leg::new(order, connection));
+        let (leg, open) = added.expect("the subject knows open requests alone");
+        let luck = self.client.luck(open.request, number);
         if answer_by < Time::MAX {
             self.agenda.push_to(Lane::Attempt, answer_by, Event::AnswerBy(leg));
         }
@@ -136,8 +149,8 @@ impl Engine<'_> {
 
     #[cold]
     pub(super) fn knock(&mut self, leg: Key) {
-        let Some(attempt) = self.legs.get(leg) else { return };
-        let server = &self.servers[attempt.order.backend as usize];
+        let Some(attempt) = self.under_way.leg(leg) else { return };
+        let server = &self.servers[attempt.backend as usize];
         let reply = match server.accept() {
             Some(connection) => Event::Accepted(leg, connection),
             None => Event::Refused(leg),
@@ -148,12 +161,17 @@ impl Engine<'_> {
     /// An attempt has its connection.
     #[cold]
     pub(super) fn transmit(&mut self, leg: Key, connection: Connection) {
-        let Some(attempt) = self.legs.get_mut(leg) else { return };
+        let Some(luck) = self.luck_of(leg) else { return };
+        let Some(attempt) = self.under_way.leg_mut(leg) else { return };
         attempt.connection = Some(connection);
-        let Order { backend, number, .. } = attempt.order;
-        let request = self.client.get_mut(attempt.request).expect("open while it has an attempt");
-        let luck = request.luck(number);
+        let backend = attempt.backend;
         self.post(Parcel { leg, backend, connection, luck });
+    }
+
+    /// The luck of an attempt, if it has not ended.
+    pub(super) fn luck_of(&self, leg: Key) -> Option<u64> {
+        let open = self.under_way.owner(leg)?;
+        Some(self.client.luck(open.request, self.under_way.leg(leg)?.number))
     }
 
     /// Sends a request over its connection.
@@ -172,9 +190,9 @@ impl Engine<'_> {
     pub(super) fn deliver(&mut self, parcel: Parcel) {
         let Parcel { leg, backend, connection, luck } = parcel;
         if let Some(reports) = &mut self.idle_reports
-            && let Some(attempt) = self.legs.get(leg)
+            && let Some(attempt) = self.under_way.leg(leg)
         {
-            reports.sent(attempt.order.balancer, backend);
+            reports.sent(attempt.balancer, backend);
         }
         let server = &mut self.servers[backend as usize];
         if !server.read(self.now, connection, WorkId(leg.pack()), luck) {
@@ -191,7 +209,7 @@ impl Engine<'_> {
 
     #[cold]
     pub(super) fn connect_by(&mut self, leg: Key) {
-        if self.legs.get(leg).is_some_and(|attempt| attempt.connection.is_none()) {
+        if self.under_way.leg(leg).is_some_and(|attempt| attempt.connection.is_none()) {
             self.fail(leg, FailureKind::ConnectTimeout, Sent::Nothing);
         }
     }
@@ -204,23 +222,22 @@ impl Engine<'_> {
 
     #[cold]
     pub(super) fn fail(&mut self, leg: Key, error: FailureKind, sent: Sent) {
-        let Some(attempt) = self.end_leg(leg) else { return };
+        let Some((request, attempt)) = self.end_leg(leg) else { return };
         if error == FailureKind::Timeout {
             self.cancel(leg, &attempt);
         }
-        let step = self.subject.failed(self.now, &attempt.order, error, sent, attempt.reused);
-        self.proceed(attempt.request, step, None);
+        let step = self.subject.failed(self.now, &attempt.order(), error, sent, attempt.reused);
+        self.proceed(request, step, None);
     }
 
     #[inline(always)] // every request passes here
     pub(super) fn answer(&mut self, leg: Key, status: u16) {
-        let Some(attempt) = self.end_leg(leg) else { return };
-        let backend = attempt.order.backend;
+        let Some((request, attempt)) = self.end_leg(leg) else { return };
+        let backend = attempt.backend;
         if attempt.connection.is_some_and(|open| self.servers[backend as usize].holds(open)) {
-            self.kept.put(backend, attempt.order.balancer);
+            self.kept.put(backend, attempt.balancer);
         }
-        let request = attempt.request;
-        match self.subject.answered(self.now, &attempt.order, status) {
+        match self.subject.answered(self.now, &attempt.order(), status) {
             Step::End(outcome, status) if self.late.is_none() => {
                 self.end(Answer { request, outcome, status, backend: Some(backend) });
             }
@@ -237,27 +254,26 @@ impl Engine<'_> {
     /// Breaks off an attempt because another of its request was faster.
     #[cold]
     pub(super) fn abort(&mut self, attempt: AttemptId) {
-        let is_it = |leg: &Key| self.legs.get(*leg).is_some_and(|leg| leg.order.is(attempt));
-        let place = self.losers.iter().position(is_it).expect("it lost in this very moment");
-        let leg = self.losers.swap_remove(place);
-        let attempt = self.end_leg(leg).expect("found just now");
+        let place = self.losers.iter().position(|(_, leg)| leg.is(attempt));
+        let (leg, attempt) = self.losers.swap_remove(place.expect("it lost in this very moment"));
         self.cancel(leg, &attempt);
-        self.subject.aborted(self.now, &attempt.order);
+        self.subject.aborted(self.now, &attempt.order());
     }
 
     #[inline(always)] // answers are the usual reason
-    fn end_leg(&mut self, leg: Key) -> Option<Leg> {
-        let ended = self.legs.remove(leg)?;
-        if let Some(open) = self.client.get_mut(ended.request) {
-            open.legs.remove(leg);
-        }
-        let legs = &self.legs;
-        self.agenda.prune(
-            Lane::Attempt,
-            legs.len(),
-            |event| matches!(event, Event::AnswerBy(key) if legs.get(*key).is_none()),
-        );
+    fn end_leg(&mut self, leg: Key) -> Option<(Key, Leg)> {
+        let ended = self.under_way.end_leg(leg)?;
+        self.drop_void_deadlines();
         Some(ended)
+    }
+
+    /// Forgets when attempts had to be answered that have ended.
+    #[inline(always)] // as above
+    fn drop_void_deadlines(&mut self) {
+        let Self { under_way, agenda, .. } = self;
+        let is_void =
+            |event: &Event| matches!(event, Event::AnswerBy(leg) if under_way.leg(*leg).is_none());
+        agenda.prune(Lane::Attempt, under_way.most_legs(), is_void);
     }
 
     /// A backend sees that the sender of a request has gone.
@@ -271,7 +287,7 @@ impl Engine<'_> {
     /// The sender closes the connection of a request that is on its way or inside.
     fn cancel(&mut self, leg: Key, attempt: &Leg) {
         if attempt.connection.is_some() {
-            self.travel(Event::Cancel { leg, backend: attempt.order.backend });
+            self.travel(Event::Cancel { leg, backend: attempt.backend });
         }
     }
 

@@ -86,6 +86,20 @@ fn a_client_that_lost_patience_has_failed_at_its_deadline() {
     }
 }
 
+#[test]
+fn patience_ends_to_the_nanosecond_however_long_it_is() {
+    for timeout in [1, 2, 3, 5, 999, 10_000_000, 123_456_789, 5_000_000_000] {
+        let mut trial = trial("random", 2, constant(100_000), 200.0, 1);
+        trial.variant.load.timeout = Duration::from_nanos(timeout);
+        let record = play(&trial);
+        assert!(record.requests().len() > 150, "{}", record.requests().len());
+        for e in record.requests() {
+            assert_eq!(e.outcome, Outcome::Failed(FailureKind::Timeout), "{timeout} ns");
+            assert_eq!(e.ended.nanos_since(e.intended), timeout);
+        }
+    }
+}
+
 /// The load is open: what was intended during a hang stays intended, and its latencies fall
 /// linearly from the length of the hang.
 #[test]
