@@ -42,6 +42,11 @@ impl Guest {
         }
     }
 
+    /// When it would be done by itself, in parts of a nanosecond.
+    fn target(&self) -> u128 {
+        (u128::from(self.since) << FRACTION) + self.left
+    }
+
     fn end(&self) -> Option<u64> {
         if self.place == Place::Waiting || self.speed.0 == 0 {
             return None;
@@ -88,9 +93,14 @@ impl Plain {
             || self.late.iter().any(|answer| answer.work == work)
     }
 
-    /// The first of those that end earliest.
+    /// The first of those that end earliest. Of those that are served parts of a nanosecond count,
+    /// too: within one they end in the order of what they have left.
     fn next_end(&self) -> Option<(u64, usize)> {
-        let ends = self.inside.iter().enumerate();
+        let guests = || self.inside.iter().enumerate();
+        let is_served = |(_, guest): &(usize, &Guest)| guest.place == Place::Served;
+        let first = guests().filter(is_served).min_by_key(|(_, guest)| guest.target());
+        let bypassing = guests().filter(|guest| !is_served(guest));
+        let ends = bypassing.chain(first);
         ends.filter_map(|(place, guest)| Some((guest.end()?, place))).min()
     }
 
