@@ -23,18 +23,16 @@ pub(crate) struct ErrorAnswer {
     pub(crate) after: Duration,
 }
 
-/// See the module. One word of memory: of thousands of backends hardly any has a fault.
-#[derive(Clone, Debug)]
-pub(crate) struct Condition(Option<Box<Active>>);
-
-/// The faults that are active, in the order in which they began.
+/// See the module. The faults that are active, in the order in which they began.
 #[derive(Clone, Debug, Default)]
-struct Active(Vec<(u32, FaultKind)>);
+pub(crate) struct Condition(Vec<(u32, FaultKind)>);
 
 impl Condition {
     /// All is well.
-    pub(crate) const fn new() -> Self {
-        Self(None)
+    pub(crate) const SOUND: Self = Self(Vec::new());
+
+    pub(crate) const fn is_sound(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// A fault begins or ends. A fault that begins again is replaced; the end of one that is not
@@ -47,73 +45,31 @@ impl Condition {
             !matches!(change.kind, FaultKind::Flap { .. }),
             "a flap reaches a backend as crashes; FaultPlan::new resolves it"
         );
-        let Active(active) = &mut **self.0.get_or_insert_default();
-        active.retain(|(fault, _)| *fault != change.fault);
+        self.0.retain(|(fault, _)| *fault != change.fault);
         if change.begins {
-            active.push((change.fault, change.kind.clone()));
-        }
-        if active.is_empty() {
-            self.0 = None;
+            self.0.push((change.fault, change.kind.clone()));
         }
     }
 
-    pub(crate) fn crashed(&self) -> bool {
-        self.0.as_ref().is_some_and(|active| active.crashed())
-    }
-
-    pub(crate) fn hangs(&self) -> bool {
-        self.0.as_ref().is_some_and(|active| active.hangs())
-    }
-
-    /// Whether a request that is read has its connection reset. A hanging backend does not even
-    /// look at it.
-    #[inline]
-    pub(crate) fn resets(&self) -> bool {
-        self.0.as_ref().is_some_and(|active| active.resets())
-    }
-
-    pub(crate) fn gate(&self) -> Gate {
-        self.0.as_ref().map_or(Gate::Open, |active| active.gate())
-    }
-
-    /// By how much a request that starts now is slower.
-    #[inline]
-    pub(crate) fn factor(&self) -> f64 {
-        self.0.as_ref().map_or(1.0, |active| active.factor())
-    }
-
-    /// Whether the request of this luck meets an error. Errors draw from a stream of their own, so
-    /// that they move no service time.
-    #[inline]
-    pub(crate) fn error(&self, luck: &Rng) -> Option<ErrorAnswer> {
-        self.0.as_ref()?.error(luck)
-    }
-
-    /// What a health check meets.
-    pub(crate) fn health(&self, service: &Distribution) -> HealthAnswer {
-        let sound = HealthAnswer::Status(200, Duration::ZERO);
-        self.0.as_ref().map_or(sound, |active| active.health(service))
-    }
-}
-
-impl Active {
     fn any(&self, wanted: impl Fn(&FaultKind) -> bool) -> bool {
         self.0.iter().any(|(_, kind)| wanted(kind))
     }
 
-    fn crashed(&self) -> bool {
+    pub(crate) fn crashed(&self) -> bool {
         self.any(|kind| matches!(kind, FaultKind::Crash))
     }
 
-    fn hangs(&self) -> bool {
+    pub(crate) fn hangs(&self) -> bool {
         self.any(|kind| matches!(kind, FaultKind::Hang))
     }
 
-    fn resets(&self) -> bool {
+    /// Whether a request that is read has its connection reset. A hanging backend does not even
+    /// look at it.
+    pub(crate) fn resets(&self) -> bool {
         self.crashed() || (!self.hangs() && self.any(|kind| matches!(kind, FaultKind::Reset)))
     }
 
-    fn gate(&self) -> Gate {
+    pub(crate) fn gate(&self) -> Gate {
         if self.crashed() {
             Gate::Crashed
         } else if self.any(|kind| matches!(kind, FaultKind::Refuse)) {
@@ -123,14 +79,17 @@ impl Active {
         }
     }
 
-    fn factor(&self) -> f64 {
+    /// By how much a request that starts now is slower.
+    pub(crate) fn factor(&self) -> f64 {
         self.0.iter().fold(1.0, |product, (_, kind)| match kind {
             FaultKind::Slow { factor, .. } => product * factor,
             _ => product,
         })
     }
 
-    fn error(&self, luck: &Rng) -> Option<ErrorAnswer> {
+    /// Whether the request of this luck meets an error. Errors draw from a stream of their own, so
+    /// that they move no service time.
+    pub(crate) fn error(&self, luck: &Rng) -> Option<ErrorAnswer> {
         let mut draws = None;
         self.0.iter().find_map(|(_, kind)| match *kind {
             FaultKind::Errors { status, ratio, after, .. } => {
@@ -141,7 +100,8 @@ impl Active {
         })
     }
 
-    fn health(&self, service: &Distribution) -> HealthAnswer {
+    /// What a health check meets.
+    pub(crate) fn health(&self, service: &Distribution) -> HealthAnswer {
         if self.crashed() {
             return HealthAnswer::Reset;
         }

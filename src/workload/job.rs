@@ -2,30 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use base::Time;
-
 use crate::behaviour::WorkId;
+use crate::bypass::Turn;
 
 /// A request inside, wherever it stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) work: WorkId,
-    /// Its number among the backend's requests.
-    pub(crate) seq: u64,
-    /// When it came.
-    pub(crate) began: Time,
-    /// Requests that were inside then.
-    pub(crate) met: u32,
-    pub(crate) kind: Kind,
-}
-
-/// How a request is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// By being served.
-    Served,
-    /// With this status, past the queue.
-    Bypassing(u16),
+    /// Its number among the backend's requests, of which the last 32 binary digits tell those apart
+    /// that are inside together.
+    pub(crate) seq: u32,
 }
 
 /// Where somebody stands who is inside.
@@ -33,14 +19,14 @@ pub(crate) enum Kind {
 pub(crate) enum Place {
     Waiting,
     Served,
-    Bypassing,
+    Bypassing(Turn),
 }
 
 /// What is known by name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seat {
     /// Of which request: a name may be given again.
-    seq: u64,
+    pub(crate) seq: u32,
     pub(crate) place: Place,
     /// Its client left; it is finished for nobody.
     pub(crate) abandoned: bool,
@@ -56,7 +42,7 @@ pub(crate) struct Roll {
 }
 
 impl Roll {
-    pub(crate) fn enter(&mut self, job: &Job, place: Place) {
+    pub(crate) fn enter(&mut self, job: Job, place: Place) {
         self.seats.insert(job.work, Seat { seq: job.seq, place, abandoned: false });
     }
 
@@ -71,12 +57,12 @@ impl Roll {
     }
 
     /// The seat of this request; none when it was called off.
-    pub(crate) fn seat_of(&mut self, job: &Job) -> Option<&mut Seat> {
+    pub(crate) fn seat_of(&mut self, job: Job) -> Option<&mut Seat> {
         self.seats.get_mut(&job.work).filter(|seat| seat.seq == job.seq)
     }
 
     /// Whether this request was called off.
-    pub(crate) fn lacks(&self, job: &Job) -> bool {
+    pub(crate) fn lacks(&self, job: Job) -> bool {
         self.seats.get(&job.work).is_none_or(|seat| seat.seq != job.seq)
     }
 

@@ -5,6 +5,7 @@
 
 pub mod arrivals;
 pub mod behaviour;
+mod bypass;
 mod condition;
 pub mod fault;
 mod job;
@@ -12,7 +13,9 @@ pub mod keys;
 mod lane;
 pub mod load;
 pub mod network;
+mod queue;
 pub mod service;
+mod station;
 
 pub use arrivals::{Arrival, Arrivals, LoadShape, Pattern, Phase};
 pub use behaviour::{Admission, Answer, Behaviour, Gate, HealthAnswer, WorkId};

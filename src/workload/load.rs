@@ -8,9 +8,10 @@
 //! done, and nothing lately means no estimate: a backend that once was slow and gets no requests
 //! since would else look slow for ever.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use base::{Time, time};
+use base::Time;
 
 /// A backend's load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,16 @@ const EXACT: u32 = 16;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LoadMeter {
     buckets: Vec<Bucket>,
+    /// Those that wait or are served, in order of arrival.
+    inside: VecDeque<Inside>,
+}
+
+/// A request inside: its number, when it came and how many it met.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inside {
+    seq: u32,
+    met: u32,
+    began: Time,
 }
 
 #[derive(Clone, Debug)]
@@ -66,14 +77,40 @@ const fn bucket_of(in_flight: u32) -> usize {
 }
 
 impl LoadMeter {
-    /// A request ended that had found `met` others inside and took `latency`.
-    pub(crate) fn record(&mut self, now: Time, met: u32, latency: Duration) {
+    /// A request came, numbered after those that came before, and found `met` others inside.
+    pub(crate) fn enter(&mut self, began: Time, seq: u32, met: u32) {
+        self.inside.push_back(Inside { seq, met, began });
+    }
+
+    /// It was served.
+    pub(crate) fn end(&mut self, now: Time, seq: u32) {
+        if let Some(Inside { met, began, .. }) = self.leave(seq) {
+            self.record(now, met, now.nanos_since(began));
+        }
+    }
+
+    /// It is inside no longer. One that came before anybody wanted to know is not known.
+    pub(crate) fn leave(&mut self, seq: u32) -> Option<Inside> {
+        // Numbers begin anew after 2³²; as a rule the oldest goes first.
+        let oldest = self.inside.front()?.seq;
+        let age = |seq: u32| seq.wrapping_sub(oldest);
+        let place = self.inside.binary_search_by_key(&age(seq), |inside| age(inside.seq));
+        self.inside.remove(place.ok()?)
+    }
+
+    /// Nobody is inside any more.
+    pub(crate) fn clear(&mut self) {
+        self.inside.clear();
+    }
+
+    /// A request ended that had found `met` others inside and took so many nanoseconds.
+    fn record(&mut self, now: Time, met: u32, latency_ns: u64) {
         let index = bucket_of(met);
         if index >= self.buckets.len() {
             self.buckets.resize(index + 1, Bucket::EMPTY);
         }
         let bucket = &mut self.buckets[index];
-        bucket.samples[bucket.seen as usize % SAMPLES] = (now, time::nanos(latency));
+        bucket.samples[bucket.seen as usize % SAMPLES] = (now, latency_ns);
         bucket.seen += 1;
     }
 
@@ -124,7 +161,7 @@ mod tests {
         for (ended, met, latency) in
             [(10, 0, 5), (20, 1, 7), (30, 2, 100), (40, 5, 30), (900, 4, 20), (950, 100, 500)]
         {
-            meter.record(at(ended), met, ms(latency));
+            meter.record(at(ended), met, latency * 1_000_000);
         }
         for (now, in_flight, expected) in [
             (1000, 0, 5),     // of 5 and 7 the lower
@@ -143,6 +180,23 @@ mod tests {
         ] {
             assert_eq!(meter.estimate(at(now), in_flight), ms(expected), "{in_flight} at {now}");
         }
+    }
+
+    #[test]
+    fn whoever_ends_or_leaves_is_found_whatever_the_number() {
+        let mut meter = LoadMeter::default();
+        let first = u32::MAX - 2;
+        for n in 0..6 {
+            meter.enter(at(u64::from(n)), first.wrapping_add(n), n);
+        }
+        assert!(meter.leave(first.wrapping_sub(1)).is_none(), "it was never known");
+        let left = [0, 4, 3].map(|n| meter.leave(first.wrapping_add(n)).map(|inside| inside.met));
+        assert_eq!(left, [Some(0), Some(4), Some(3)]);
+        meter.end(at(101), first.wrapping_add(1));
+        assert_eq!(meter.estimate(at(101), 1), ms(100));
+        meter.clear();
+        meter.end(at(103), first.wrapping_add(2));
+        assert_eq!(meter.estimate(at(103), 2), ms(100), "whoever was lost took no time");
     }
 
     #[test]
@@ -193,7 +247,7 @@ mod tests {
     fn meter_of(history: &[(u64, u32, u64)]) -> LoadMeter {
         let mut meter = LoadMeter::default();
         for &(ended, met, latency) in history {
-            meter.record(at(ended), met, ms(latency));
+            meter.record(at(ended), met, latency * 1_000_000);
         }
         meter
     }

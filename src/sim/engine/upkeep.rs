@@ -115,7 +115,7 @@ impl Engine<'_> {
     pub(super) fn report_work(&mut self, backend: u32) {
         self.report_idle(backend);
         if self.subject.wants_work() {
-            let at = self.servers[backend as usize].behaviour.free_at();
+            let at = self.servers[backend as usize].behaviour.free_at(self.now);
             self.subject.free_at(self.now, backend, at);
         }
     }

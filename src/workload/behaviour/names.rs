@@ -1,33 +1,30 @@
 //! Who is inside a backend by name, where somebody asks. It must not know why.
 
-use super::{Behaviour, WorkId};
+use super::WorkId;
+use super::rare::Rare;
 use crate::job::{Place, Roll};
+use crate::station::Station;
 
-impl Behaviour {
+impl Rare {
     /// Writes the roll, if there is none and somebody to be on it.
-    pub(super) fn call_the_roll(&mut self) {
-        if self.roll.is_some() || self.inside() == 0 {
+    pub(super) fn call_the_roll(&mut self, station: &Station) {
+        if self.roll.is_some() || self.inside(station) == 0 {
             return;
         }
-        let mut roll = Roll::default();
-        self.queue.iter().for_each(|(job, _)| roll.enter(job, Place::Waiting));
-        self.service.iter().for_each(|job| roll.enter(job, Place::Served));
-        let bypassing = self.bypass.iter().flat_map(|lane| lane.iter());
-        bypassing.for_each(|job| roll.enter(job, Place::Bypassing));
-        self.roll = Some(Box::new(roll));
+        let roll = self.roll.insert(Roll::default());
+        station.queue.iter().for_each(|waiting| roll.enter(waiting.job(), Place::Waiting));
+        station.service.iter().for_each(|job| roll.enter(job, Place::Served));
+        self.bypass.iter().for_each(|(job, turn)| roll.enter(job, Place::Bypassing(turn)));
     }
 
     /// Strikes a name off the roll; whether its client had left. What was called off by that goes
     /// when it comes first, and where it is more than half.
-    pub(super) fn strike(&mut self, work: WorkId) -> bool {
+    pub(super) fn strike(&mut self, station: &mut Station, work: WorkId) -> bool {
         let Some(roll) = &mut self.roll else { return false };
         let seat = roll.leave(work);
-        self.service.drop_void(|job| roll.lacks(job));
-        if let Some(bypass) = &mut self.bypass {
-            bypass.drop_void(|job| roll.lacks(job));
-        }
-        if roll.void as usize > self.queue.len() / 2 {
-            self.queue.retain(|(job, _)| !roll.lacks(job));
+        station.service.drop_void(|job| roll.lacks(job));
+        if roll.void as usize > station.queue.len() / 2 {
+            station.queue.retain(|job| !roll.lacks(job));
             roll.void = 0;
         }
         if roll.is_empty() {

@@ -71,7 +71,7 @@ proptest! {
         let (backend, now) = filled(&model, &gaps, slow);
         let demand = model.service.sample(&mut Rng::from_seed(luck));
         let takes = if slow { demand * 3 / 2 } else { demand };
-        prop_assert_eq!(answered(backend.clone(), now, luck), backend.free_at().max(now) + takes);
+        prop_assert_eq!(answered(backend.clone(), now, luck), backend.free_at(now).max(now) + takes);
     }
 
     #[test]
@@ -80,7 +80,7 @@ proptest! {
         concurrency in 1..4_u32,
     ) {
         let (mut backend, now) = filled(&model(Discipline::Ps, concurrency), &gaps, false);
-        let free_at = backend.free_at();
+        let free_at = backend.free_at(now);
         let inside = backend.in_flight();
         let mut last = now;
         while let Some(due) = backend.poll_timeout() {
@@ -100,7 +100,7 @@ proptest! {
 #[test]
 fn one_that_hangs_is_never_free() {
     let (mut backend, now) = filled(&model(Discipline::Fifo, 2), &[1], false);
-    assert_eq!(backend.free_at(), now);
+    assert_eq!(backend.free_at(now), now);
     backend.handle_fault(now, &change(FaultKind::Hang));
-    assert_eq!(backend.free_at(), Time::MAX);
+    assert_eq!(backend.free_at(now), Time::MAX);
 }
