@@ -272,7 +272,7 @@ impl<'a> Engine<'a> {
         if !self.servers[backend as usize].wakes(self.now) {
             return;
         }
-        self.settle_server(backend);
+        self.take_answer(backend);
         if let Some(Next::Event(Event::Answer(leg, status))) = self.next {
             self.next = None;
             self.answer(leg, status);

@@ -99,20 +99,40 @@ impl Server {
     }
 
     /// The next answer that is due, until there is none.
-    #[inline(always)] // every request passes here, twice
+    #[inline(always)] // every request passes here
     pub(crate) fn look(&mut self, now: Time) -> Look {
         match self.behaviour.poll(now) {
             Ok(answer) => {
                 self.failed += u64::from(answer.status.is_none_or(|status| status >= 500));
                 Look::Answer(answer)
             }
-            // What is to come may have been put off; the look in between finds nothing.
-            Err(at) if at < self.wake => {
-                self.wake = at;
-                Look::Done(Some(at))
-            }
-            Err(_) => Look::Done(None),
+            Err(at) => Look::Done(self.note(at)),
         }
+    }
+
+    /// The same, where hardly ever an answer is due: after an input, or after an answer.
+    #[inline(always)] // every request passes here, twice
+    pub(crate) fn look_again(&mut self, now: Time) -> Look {
+        match self.behaviour.quiet_until(now) {
+            Some(at) => Look::Done(self.note(at)),
+            None => self.look_rarely(now),
+        }
+    }
+
+    #[cold]
+    fn look_rarely(&mut self, now: Time) -> Look {
+        self.look(now)
+    }
+
+    /// The next answer will be due then; when to look again, if the agenda does not know it yet.
+    #[inline(always)] // as above
+    fn note(&mut self, at: Time) -> Option<Time> {
+        // What is to come may have been put off; the look in between finds nothing.
+        let is_new = at < self.wake;
+        if is_new {
+            self.wake = at;
+        }
+        is_new.then_some(at)
     }
 
     /// A fault begins or ends; whether all connections to it are reset.

@@ -291,21 +291,37 @@ impl Engine<'_> {
         }
     }
 
+    /// A backend is looked at because an answer is due.
+    #[inline(always)] // every request passes here
+    pub(super) fn take_answer(&mut self, backend: u32) {
+        match self.servers[backend as usize].look(self.now) {
+            Look::Answer(answer) => {
+                self.give_back(&answer);
+                self.settle_server(backend);
+            }
+            Look::Done(next) => self.put_off(backend, next),
+        }
+    }
+
+    /// What was due has been put off, by a fault or by sharing.
+    #[cold]
+    fn put_off(&mut self, backend: u32, next: Option<Time>) {
+        self.look_later(backend, next);
+    }
+
     /// Sends on what a backend has ready, and looks again when there will be more.
     #[inline(always)] // two places, which every request passes
     pub(super) fn settle_server(&mut self, backend: u32) {
-        let mut look = self.servers[backend as usize].look(self.now);
-        if let Look::Answer(answer) = look {
-            self.give_back(&answer);
-            // Mostly it was the only one; so this is asked for in a place of its own.
-            look = self.servers[backend as usize].look(self.now);
-        }
-        let next = loop {
-            match look {
-                Look::Answer(answer) => look = self.give_back_more(backend, &answer),
-                Look::Done(next) => break next,
-            }
+        let next = match self.servers[backend as usize].look_again(self.now) {
+            Look::Answer(answer) => self.give_back_all(backend, answer),
+            Look::Done(next) => next,
         };
+        self.look_later(backend, next);
+    }
+
+    /// Looks at a backend again at this time, if there is one.
+    #[inline(always)] // as above
+    fn look_later(&mut self, backend: u32, next: Option<Time>) {
         if let Some(at) = next {
             self.agenda.push_wake(at, backend);
         }
@@ -314,11 +330,16 @@ impl Engine<'_> {
         }
     }
 
-    /// Sends one more answer back, and looks whether there is another.
+    /// Sends an answer back, and all others that are due; when to look again.
     #[cold]
-    fn give_back_more(&mut self, backend: u32, answer: &workload::Answer) -> Look {
-        self.give_back(answer);
-        self.servers[backend as usize].look(self.now)
+    fn give_back_all(&mut self, backend: u32, mut answer: workload::Answer) -> Option<Time> {
+        loop {
+            self.give_back(&answer);
+            match self.servers[backend as usize].look(self.now) {
+                Look::Answer(another) => answer = another,
+                Look::Done(next) => return next,
+            }
+        }
     }
 
     /// Sends an answer back over the network.
