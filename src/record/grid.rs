@@ -170,6 +170,11 @@ impl Nearby {
         self.from < sent && sent <= ended && ended <= self.to
     }
 
+    /// When the window that was found last begins and ends, as times of the run.
+    pub(crate) const fn ends(&self) -> (Time, Time) {
+        (self.from, self.to)
+    }
+
     #[cold]
     fn turn_to(&mut self, grid: &Grid, measured_ns: u64) -> usize {
         self.window = grid.window_of(measured_ns);

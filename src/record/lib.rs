@@ -25,6 +25,7 @@ mod overhead;
 pub mod pair;
 pub mod part;
 pub mod parts;
+mod prompt;
 pub mod recorder;
 pub mod rows;
 pub mod run;

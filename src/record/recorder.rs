@@ -14,6 +14,7 @@ use crate::event::EventRow;
 use crate::expect::Span;
 use crate::gauge::{ProcessTotals, ResourceSample, Sample};
 use crate::grid::{Grid, Nearby};
+use crate::prompt::Prompt;
 use crate::sampled::Sampled;
 use crate::tally::{Ending, SpanMeter, Tally};
 use crate::trial::TrialRecord;
@@ -125,6 +126,8 @@ pub struct Recorder {
     progress: Arc<Progress>,
     /// What `progress` was told last: one writer needs no read-modify-write.
     told: Told,
+    /// What its window has not been told of yet.
+    prompt: Prompt,
     windows: Windows,
     /// The whole, then the plan's spans.
     spans: Vec<SpanMeter>,
@@ -165,6 +168,7 @@ impl Recorder {
             near: Nearby::default(),
             progress: Arc::default(),
             told: Told::default(),
+            prompt: Prompt::new(),
             windows: Windows::new(grid.count()),
             spans: spans.into_iter().map(|span| SpanMeter::new(span, &grid)).collect(),
             samples: Vec::new(),
@@ -195,17 +199,30 @@ impl Recorder {
         self.told.intended += 1;
         self.progress.intended.store(self.told.intended, Ordering::Relaxed);
         self.tell_time(intended);
+        if !self.prompt.begin(intended) {
+            self.begin_elsewhere(intended);
+        }
+    }
+
+    /// A request begins that is the first of its window, or one of no usual window.
+    #[cold]
+    fn begin_elsewhere(&mut self, intended: Time) {
         let Some(window) = self.near.window_of(&self.grid, intended) else { return };
+        self.tell_window();
         self.windows.begin(window);
         for span in &mut self.spans {
             span.begin(&self.grid, window, intended);
+        }
+        let is_cut = self.spans.iter().any(|span| span.cuts_window(&self.grid, window));
+        if !is_cut && !self.plan.keep_requests {
+            self.prompt.turn_to(window, self.near.ends());
         }
     }
 
     /// A request has ended.
     ///
     /// # Panics
-    /// When more requests end in a window than began in it.
+    /// When more requests end in a window than began in it: at the latest when it is finished.
     #[inline(always)] // most of it is known to a caller whose requests are sent in time
     pub fn end(&mut self, exchange: &Exchange) {
         if exchange.outcome == Outcome::Ok {
@@ -216,7 +233,20 @@ impl Recorder {
             self.progress.not_ok.store(self.told.not_ok, Ordering::Relaxed);
         }
         self.tell_time(exchange.ended);
+        if !self.prompt.end(exchange) {
+            self.end_elsewhere(*exchange);
+        } else if self.prompt.is_full() {
+            self.tell_window();
+        }
+    }
+
+    /// A request has ended that is not like the most.
+    #[inline(never)] // nobody should have to make a whole of it for nothing
+    fn end_elsewhere(&mut self, exchange: Exchange) {
         let Some(window) = self.near.window_of(&self.grid, exchange.intended) else { return };
+        if window == self.prompt.window {
+            self.tell_window();
+        }
         let since_intended =
             |time: Time| time.as_nanos().saturating_sub(exchange.intended.as_nanos());
         let ending = Ending {
@@ -236,11 +266,20 @@ impl Recorder {
             span.end(&self.grid, &ending, window, exchange.intended);
         }
         if self.plan.keep_requests {
-            self.keep(*exchange);
+            self.keep(exchange);
         }
     }
 
-    #[inline(never)] // nobody should have to make a whole of it for nothing
+    /// Tells the present window what was gathered for it.
+    #[inline(never)]
+    fn tell_window(&mut self) {
+        if !self.prompt.is_empty() {
+            let window = self.prompt.window;
+            let (begun, latencies_ns) = self.prompt.take();
+            self.windows.prompt(window, begun, latencies_ns);
+        }
+    }
+
     fn keep(&mut self, exchange: Exchange) {
         if self.requests.len() < MAX_KEPT_REQUESTS {
             self.requests.push(exchange);
@@ -291,6 +330,7 @@ impl Recorder {
 
     /// Nothing more will come. A request that began and did not end is unfinished.
     pub fn finish(mut self) -> TrialRecord {
+        self.tell_window();
         let duration_ns = self.interrupted.map_or(self.grid.duration_ns(), |at| {
             u64::try_from(self.grid.offset(at)).unwrap_or(0).min(self.grid.duration_ns())
         });

@@ -114,6 +114,12 @@ impl SpanMeter {
         !self.whole_windows.contains(&window) && grid.measured(intended).is_some_and(is_within)
     }
 
+    /// Whether some requests of this window may be of this span without the window being so as a whole.
+    pub(crate) fn cuts_window(&self, grid: &Grid, window: usize) -> bool {
+        let [from_ns, to_ns] = [window, window + 1].map(|boundary| grid.boundary_ns(boundary));
+        !self.whole_windows.contains(&window) && self.from_ns < to_ns && from_ns < self.to_ns
+    }
+
     #[inline]
     pub(crate) fn begin(&mut self, grid: &Grid, window: usize, intended: Time) {
         if self.cuts(grid, window, intended) {

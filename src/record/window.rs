@@ -157,6 +157,30 @@ impl Windows {
         }
     }
 
+    /// So many requests of a window have begun, and some, of these latencies, have ended well,
+    /// sent when they were intended.
+    ///
+    /// # Panics
+    /// As [`Windows::end`].
+    pub(crate) fn prompt(&mut self, window: usize, begun: u64, latencies_ns: &[u64]) {
+        let ended = latencies_ns.len() as u64;
+        let slot = &mut self.slots[window];
+        slot.under_way += begun;
+        assert!(slot.under_way >= ended, "a request ended that did not begin, or ended twice");
+        slot.under_way -= ended;
+        slot.counts.intended += begun;
+        slot.counts.sent += ended;
+        slot.counts.ok += ended;
+        if ended > 0 {
+            let open = slot.open.get_or_insert_with(|| reopen(&mut self.spare, &slot.closed));
+            open.undelayed += ended;
+            latencies_ns.iter().for_each(|&ns| open.prompt.record(ns));
+        }
+        if window < self.front {
+            self.close_if_done(window);
+        }
+    }
+
     /// A request was sent, and ended, by these windows' ends (`None`: after the last one).
     #[inline]
     pub(crate) fn flow(&mut self, sent: Option<usize>, ended: Option<usize>) {

@@ -60,7 +60,7 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
     ];
     let request = (
         0..WARMUP + DURATION,
-        0..50_000_000u64,
+        prop_oneof![Just(0), 0..50_000_000u64],
         prop_oneof![0..100_000_000u64, 0..2_000_000_000u64],
         outcome,
         prop::bool::weighted(0.95),
