@@ -29,7 +29,7 @@ const FEW: usize = 1_024;
 pub(crate) type Rank = u128;
 
 /// Behind all events: nothing stands there.
-const NEVER: Rank = Rank::MAX;
+pub(crate) const NEVER: Rank = Rank::MAX;
 
 /// The most events of one trial, 10¹²: at a million requests a second they last for two days.
 pub(crate) const MAX_EVENTS: u64 = 1 << (64 - INDEX_BITS);
@@ -40,34 +40,27 @@ fn rank(at: Time, seq: u64) -> Rank {
     Rank::from(at.as_nanos()) << 64 | Rank::from(seq << INDEX_BITS)
 }
 
-const fn time_of(rank: Rank) -> Time {
+pub(crate) const fn time_of(rank: Rank) -> Time {
     Time::from_nanos((rank >> 64) as u64)
 }
 
 /// Events in order of time; of the same time, in the order in which they were added.
 #[derive(Debug)]
 pub(crate) struct Agenda<E> {
-    /// When what stands first in each lane comes, and behind them in the heap, of the backends and
-    /// so on: what comes next is found without a look at any of them.
-    first: [Rank; PLACES],
-    /// Which is the earliest of the places where most requests change nothing, and when that comes.
+    wakes: Wakes,
+    /// When the next request comes.
+    arrival: Rank,
+    /// Which is the earliest of the other places, where most requests change nothing, and when that
+    /// comes.
     rarely: Earliest,
     lanes: [VecDeque<Entry<E>>; LANES],
     heap: BinaryHeap<Entry<E>>,
-    wakes: Wakes,
     seq: u64,
 }
 
-/// Where events stand besides the lanes.
+/// Where events stand that are not usual, besides the lanes. A network without delay is nearly always
+/// empty: what travels is the next thing that happens.
 const HEAP: usize = LANES;
-const WAKES: usize = LANES + 1;
-const ARRIVAL: usize = LANES + 2;
-const PLACES: usize = LANES + 3;
-
-/// A network without delay is nearly always empty: what travels is the next thing that happens.
-const RARELY: [usize; 4] =
-    [HEAP, Lane::Network as usize, Lane::Attempt as usize, Lane::Patience as usize];
-const OFTEN: [usize; 2] = [WAKES, ARRIVAL];
 
 /// A place, and when comes what stands first there.
 #[derive(Clone, Copy, Debug)]
@@ -132,13 +125,14 @@ impl<E> Ord for Entry<E> {
 }
 
 impl<E> Agenda<E> {
-    pub(crate) fn new() -> Self {
+    /// For so many backends.
+    pub(crate) fn new(backends: usize) -> Self {
         Self {
-            first: [NEVER; PLACES],
+            wakes: Wakes::new(backends),
+            arrival: NEVER,
             rarely: Earliest::NEVER,
             lanes: Default::default(),
             heap: BinaryHeap::new(),
-            wakes: Wakes::default(),
             seq: 0,
         }
     }
@@ -146,7 +140,7 @@ impl<E> Agenda<E> {
     /// How many events are to come.
     pub(crate) fn len(&self) -> usize {
         let lanes = self.lanes.iter().map(VecDeque::len).sum::<usize>();
-        let arrival = usize::from(self.first[ARRIVAL] < NEVER);
+        let arrival = usize::from(self.arrival < NEVER);
         lanes + self.heap.len() + self.wakes.len() + arrival
     }
 
@@ -163,17 +157,15 @@ impl<E> Agenda<E> {
 
     /// Adds the next request, of which there is one at a time.
     pub(crate) fn push_arrival(&mut self, at: Time) {
-        debug_assert!(self.first[ARRIVAL] == NEVER, "the one before has not come");
-        self.first[ARRIVAL] = rank(at, self.next_seq());
+        debug_assert!(self.arrival == NEVER, "the one before has not come");
+        self.arrival = rank(at, self.next_seq());
     }
 
-    /// Adds a look at a backend.
+    /// Adds a look at a backend, in the place of one that was to come.
     #[inline(always)] // every request passes here
     pub(crate) fn push_wake(&mut self, at: Time, backend: u32) {
         let rank = rank(at, self.next_seq()) | Rank::from(backend);
-        debug_assert!(backend < 1 << INDEX_BITS, "no more backends than a rank can name");
         self.wakes.push(rank);
-        self.comes(WAKES, rank);
     }
 
     /// Adds an event to a lane, whose events usually come in order of time; one that does not is
@@ -187,7 +179,7 @@ impl<E> Agenda<E> {
             None => {
                 let rank = entry.rank();
                 queue.push_back(entry);
-                self.comes(lane as usize, rank);
+                self.rarely = self.rarely.or(lane as usize, rank);
             }
         }
     }
@@ -195,7 +187,7 @@ impl<E> Agenda<E> {
     fn push_to_heap(&mut self, entry: Entry<E>) {
         let rank = entry.rank();
         self.heap.push(entry);
-        self.comes(HEAP, rank);
+        self.rarely = self.rarely.or(HEAP, rank);
     }
 
     /// The looks at backends that are to come.
@@ -207,42 +199,32 @@ impl<E> Agenda<E> {
     /// Whether something comes until then.
     #[inline]
     pub(crate) fn has_by(&self, at: Time) -> bool {
-        let comes = |rank| time_of(rank) <= at;
-        OFTEN.iter().any(|place| comes(self.first[*place])) || comes(self.rarely.rank)
+        let first = [self.wakes.first(), self.arrival, self.rarely.rank].map(time_of);
+        first[0].min(first[1]).min(first[2]) <= at
     }
 
     /// What comes earliest.
     #[inline(always)] // in one place, which goes on at once with what it is
     pub(crate) fn pop(&mut self) -> Option<(Time, Due<E>)> {
-        let often = OFTEN.map(|place| (place, self.first[place])).into_iter();
-        let Earliest { place, rank } =
-            often.fold(self.rarely, |least, (place, rank)| least.or(place, rank));
-        match place {
-            _ if rank == NEVER => None,
-            WAKES => {
-                self.wakes.pop();
-                self.first[WAKES] = self.wakes.first().unwrap_or(NEVER);
-                Some((time_of(rank), Due::Wake(backend_of(rank))))
-            }
-            ARRIVAL => {
-                self.first[ARRIVAL] = NEVER;
-                Some((time_of(rank), Due::Arrival))
-            }
-            place => self.pop_entry(place).map(|(at, event)| (at, Due::Event(event))),
+        let (wake, arrival, rarely) = (self.wakes.first(), self.arrival, self.rarely.rank);
+        if wake < arrival && wake < rarely {
+            self.wakes.pop();
+            Some((time_of(wake), Due::Wake(backend_of(wake))))
+        } else if arrival < rarely {
+            self.arrival = NEVER;
+            Some((time_of(arrival), Due::Arrival))
+        } else {
+            self.pop_rarely().map(|(at, event)| (at, Due::Event(event)))
         }
     }
 
     #[cold]
-    fn pop_entry(&mut self, place: usize) -> Option<(Time, E)> {
-        let (entry, next) = match place {
-            HEAP => (self.heap.pop()?, self.heap.peek()),
-            lane => {
-                let queue = &mut self.lanes[lane];
-                (queue.pop_front()?, queue.front())
-            }
+    fn pop_rarely(&mut self) -> Option<(Time, E)> {
+        let entry = match self.rarely.place {
+            HEAP => self.heap.pop()?,
+            lane => self.lanes[lane].pop_front()?,
         };
-        let next = next.map(Entry::rank);
-        self.follows(place, next);
+        self.seek_rarely();
         Some((entry.at, entry.event))
     }
 
@@ -266,33 +248,19 @@ impl<E> Agenda<E> {
             queue.retain(|entry| !is_void(&entry.event));
         }
         if queue.len() < before {
-            let next = queue.front().map(Entry::rank);
-            self.follows(lane as usize, next);
-        }
-    }
-
-    /// Something was added to a place.
-    #[inline]
-    fn comes(&mut self, place: usize, rank: Rank) {
-        self.first[place] = self.first[place].min(rank);
-        if RARELY.contains(&place) {
-            self.rarely = self.rarely.or(place, rank);
-        }
-    }
-
-    /// What stood first in a place is gone, and this stands there now.
-    #[inline]
-    fn follows(&mut self, place: usize, next: Option<Rank>) {
-        self.first[place] = next.unwrap_or(NEVER);
-        if RARELY.contains(&place) {
             self.seek_rarely();
         }
     }
 
-    #[cold]
+    /// What stood first in one of the places is gone, or another came there.
     fn seek_rarely(&mut self) {
-        let first = RARELY.into_iter().map(|place| (place, self.first[place]));
-        self.rarely = first.fold(Earliest::NEVER, |least, (place, rank)| least.or(place, rank));
+        let of_lane = |lane: usize| self.lanes[lane].front();
+        let first = [of_lane(0), of_lane(1), of_lane(2), self.heap.peek()];
+        let ranks = first.map(|entry| entry.map_or(NEVER, Entry::rank));
+        self.rarely = Earliest::NEVER;
+        for (place, rank) in ranks.into_iter().enumerate() {
+            self.rarely = self.rarely.or(place, rank);
+        }
     }
 
     fn entry(&mut self, at: Time, event: E) -> Entry<E> {
@@ -312,6 +280,7 @@ mod tests {
 
     /// Stands for the next request, where events are numbers.
     const REQUEST: u32 = u32::MAX;
+    const BACKENDS: usize = 10_000;
 
     fn drain(agenda: &mut Agenda<u32>) -> Vec<u32> {
         let due = std::iter::from_fn(|| agenda.pop());
@@ -325,7 +294,7 @@ mod tests {
     #[test]
     fn events_come_in_order_of_time_and_then_of_entry() {
         let at = Time::from_nanos;
-        let mut agenda = Agenda::new();
+        let mut agenda = Agenda::new(BACKENDS);
         agenda.push(at(5), 50);
         agenda.push_to(Lane::Network, at(5), 51);
         agenda.push_to(Lane::Attempt, at(9), 90);
@@ -342,7 +311,7 @@ mod tests {
 
     #[test]
     fn it_says_so_before_its_order_has_no_place_left() {
-        let mut agenda = Agenda::<u32>::new();
+        let mut agenda = Agenda::<u32>::new(BACKENDS);
         agenda.seq = MAX_EVENTS - RESERVE - 1;
         assert!(!agenda.is_exhausted());
         agenda.push(Time::ZERO, 1);
@@ -356,14 +325,14 @@ mod tests {
         let lanes = [Lane::Network, Lane::Attempt, Lane::Patience];
         assert_eq!(lanes.len(), LANES);
         let mut rng = base::Rng::from_seed(1);
-        let mut agenda = Agenda::new();
+        let mut agenda = Agenda::new(BACKENDS);
         let mut expected = Vec::new();
         for number in 0..10_000_u32 {
             let at = Time::from_nanos(rng.below(1_000) as u64);
             let mut event = number;
             match rng.below(LANES + 3) {
                 5 => agenda.push_wake(at, event),
-                3 if agenda.first[ARRIVAL] == NEVER => {
+                3 if agenda.arrival == NEVER => {
                     event = REQUEST;
                     agenda.push_arrival(at);
                 }
@@ -379,7 +348,7 @@ mod tests {
 
     #[test]
     fn void_events_at_the_front_are_forgotten() {
-        let mut agenda = Agenda::new();
+        let mut agenda = Agenda::new(BACKENDS);
         for event in [1, 3, 4, 5] {
             agenda.push_to(Lane::Attempt, Time::from_nanos(event.into()), event);
         }
@@ -389,7 +358,7 @@ mod tests {
 
     #[test]
     fn void_events_behind_one_that_stays_are_forgotten_too() {
-        let mut agenda = Agenda::new();
+        let mut agenda = Agenda::new(BACKENDS);
         for event in 0..1_000_000 {
             agenda.push_to(Lane::Attempt, Time::from_nanos(event.into()), event);
             agenda.prune(Lane::Attempt, 2, |&other| other != 0 && other != event);

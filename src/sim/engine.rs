@@ -15,6 +15,7 @@ use record::{Overhead, Recorder};
 use scenario::Trial;
 use workload::{Arrival, FaultPlan};
 
+use self::ahead::Ahead;
 use self::event::{Event, Next, Parcel};
 use self::upkeep::Check;
 use crate::agenda::{Agenda, Due, Lane, MAX_EVENTS};
@@ -154,8 +155,7 @@ struct Engine<'a> {
     reported: bool,
     /// The subject has asked for the load of a backend, so all of them watch theirs.
     load_watched: bool,
-    /// The agenda's day of which [`Engine::look_ahead`] knows.
-    day: u64,
+    ahead: Ahead,
     /// What the balancers have told, noted or not.
     events_told: u64,
     /// Boundaries that have not come.
@@ -172,7 +172,7 @@ impl<'a> Engine<'a> {
             trial,
             recorder,
             faults: trial.fault_plan(),
-            agenda: Agenda::new(),
+            agenda: Agenda::new(variant.backends.len()),
             now: Time::ZERO,
             delay: variant.network.delay,
             late: None,
@@ -191,7 +191,7 @@ impl<'a> Engine<'a> {
             losers: Vec::new(),
             checks: Slab::new(),
             load_watched: false,
-            day: 0,
+            ahead: Ahead::default(),
             events_told: 0,
             boundaries_left: 0,
             most: MAX_PENDING,
@@ -306,9 +306,7 @@ impl<'a> Engine<'a> {
     fn pop(&mut self) -> Due<Event> {
         let (at, due) = self.agenda.pop().expect("open requests have a deadline to come");
         self.now = at;
-        let day = self.agenda.wakes().day();
-        if day != self.day {
-            self.day = day;
+        if self.ahead.is_behind(&self.agenda) {
             self.look_ahead();
         }
         due
@@ -367,6 +365,7 @@ impl<'a> Engine<'a> {
         debug_assert!(self.losers.is_empty(), "a balancer breaks off what it has decided against");
     }
 
+    #[inline(always)] // half of the events speak to one
     fn settle_balancer(&mut self, balancer: u32) {
         while let Some(output) = self.subject.poll_output(balancer) {
             self.perform(balancer, output);

@@ -1,295 +1,346 @@
-//! When backends are to be looked at, in order. It must not know what is seen there.
+//! When backends are to be looked at, in order, one look each. It must not know what is seen there.
 //!
-//! A calendar (Brown, CACM 31, 1988): time is cut into days, what comes on a later day is thrown on
-//! that day's pile, and only the present day is in order. Each look costs the same however many
-//! backends there are, where a heap's costs grow with their logarithm and with its cache misses.
+//! A calendar (Brown, CACM 31, 1988): time is cut into days, what comes on a later day hangs on that
+//! day's chain, and only the present day is in order. Each look costs the same however many backends
+//! there are, where a heap's costs grow with their logarithm and with its cache misses. Days are so
+//! short that hardly two looks fall on one and there is nothing to sort. A chain goes through a row
+//! of the backends, so that a look touches two places: where its day's chain begins, and its row.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
-use crate::agenda::Rank;
+use crate::agenda::{NEVER, Rank, time_of};
 
 /// Binary digits of a rank that are an index: of sixteen million backends.
 pub(crate) const INDEX_BITS: u32 = 24;
 
+const INDEX: u64 = (1 << INDEX_BITS) - 1;
+
 /// The index in a rank.
 #[inline]
 pub(crate) const fn backend_of(rank: Rank) -> u32 {
-    rank as u32 & ((1 << INDEX_BITS) - 1)
+    rank as u32 & INDEX as u32
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Wakes {
-    /// What comes today or should have come before, the latest first; something, if anything comes.
+    /// The earliest; [`NEVER`] if nothing comes.
+    first: Rank,
+    /// What else comes today or should have come before, the latest first.
     today: Vec<Rank>,
-    /// Which day it is: the time without its last `shift` binary digits.
+    /// Which day it is: the time without its last `shift` binary digits. None while nothing comes.
     day: u64,
     shift: u32,
-    /// The piles of the days to come, as many as a power of two, by the last digits of the day.
-    piles: Vec<Vec<Rank>>,
-    /// Which piles hold something, 64 to a number.
+    /// Where the chains begin, as many as a power of two, by the last digits of the day. What comes
+    /// more than a year ahead, when all have been gone through once, hangs there too.
+    chains: Vec<u32>,
+    /// Which chains hold something, 64 to a number.
     filled: Vec<u64>,
-    /// What lies further ahead than there are piles.
-    beyond: BinaryHeap<Reverse<Rank>>,
+    /// By backend.
+    looks: Vec<Look>,
     len: usize,
     seen: Seen,
+}
+
+/// When one backend is to be looked at.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at_ns: u64,
+    /// The order of entry, and in the digits of an index the next backend on the same chain.
+    order: u64,
+}
+
+/// The end of a chain, and no backend.
+const NOBODY: u32 = INDEX as u32;
+/// As an order of entry: the backend is not to be looked at.
+const NOT: u64 = u64::MAX;
+/// Later than any.
+const NO_DAY: u64 = u64::MAX;
+
+impl Look {
+    const fn next(self) -> u32 {
+        backend_of(self.order as Rank)
+    }
+
+    const fn rank(self, backend: u32) -> Rank {
+        (self.at_ns as Rank) << 64 | (self.order & !INDEX | backend as u64) as Rank
+    }
 }
 
 /// What shows whether days are of the right length.
 #[derive(Debug, Default)]
 struct Seen {
     looks: usize,
+    /// Days on which something came.
     days: usize,
-    /// Thrown beyond the piles.
-    beyond: usize,
+    /// Chains without a look of the day, looks of later years that were passed, and so on.
+    vain: usize,
 }
 
 /// At first a day has a millisecond, and it gets shorter or longer by what is seen.
 const FIRST_SHIFT: u32 = 20;
-const FEWEST_PILES: usize = 64;
-/// More would be beyond what the caches hold.
-const MOST_PILES: usize = 1 << 14;
+/// As many chains for each backend, at least: hardly anything is more than a year ahead then, and
+/// only those of the near future are touched often.
+const CHAINS: usize = 8;
+const FEWEST_CHAINS: usize = 64;
 /// Looks before the length of days is thought over, and one more for each that is to come.
 const PATIENCE: usize = 1 << 12;
-/// More looks a day than this are worth shorter days: sorting them costs more than finding the next
-/// day.
-const BUSY: usize = 12;
+/// Days that are handed out at once for looking ahead.
+const BLOCK: u64 = 16;
 
-impl Default for Wakes {
-    fn default() -> Self {
+impl Wakes {
+    /// For backends with these indices below so many.
+    pub(crate) fn new(backends: usize) -> Self {
+        assert!(backends < NOBODY as usize, "no more backends than a rank can name");
+        let chains = (CHAINS * backends).next_power_of_two().max(FEWEST_CHAINS);
         Self {
+            first: NEVER,
             today: Vec::new(),
-            day: 0,
+            day: NO_DAY,
             shift: FIRST_SHIFT,
-            piles: vec![Vec::new(); FEWEST_PILES],
-            filled: vec![0; FEWEST_PILES / 64],
-            beyond: BinaryHeap::new(),
+            chains: vec![NOBODY; chains],
+            filled: vec![0; chains / 64],
+            looks: vec![Look { at_ns: 0, order: NOT }; backends],
             len: 0,
             seen: Seen::default(),
         }
     }
-}
 
-impl Wakes {
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    /// The earliest.
-    pub(crate) fn first(&self) -> Option<Rank> {
-        self.today.last().copied()
-    }
-
-    /// Which day it is.
+    /// The earliest; [`NEVER`] if nothing comes.
     #[inline]
-    pub(crate) const fn day(&self) -> u64 {
-        self.day
+    pub(crate) const fn first(&self) -> Rank {
+        self.first
     }
 
-    /// The backends that are to be looked at so many days later, by what is known today, and in any
-    /// order; for looking ahead a few days.
+    /// Which block of days it is, for looking ahead.
     #[inline]
-    pub(crate) fn of_day(&self, later: usize) -> impl Iterator<Item = u32> {
-        debug_assert!(later < FEWEST_PILES, "beyond the piles");
-        let pile = (self.day as usize).wrapping_add(later) & (self.piles.len() - 1);
-        let ranks = if later == 0 { &self.today } else { &self.piles[pile] };
-        ranks.iter().map(|&rank| backend_of(rank))
+    pub(crate) const fn block(&self) -> u64 {
+        self.day / BLOCK
     }
 
+    /// Adds the backends that are to be looked at in a block of days soon after the present one, by
+    /// what is known today, in any order, with some of later years among them.
+    #[inline]
+    pub(crate) fn of_block(&self, later: u64, backends: &mut Vec<u32>) {
+        let day = (self.block() + later).wrapping_mul(BLOCK);
+        let chain = day as usize & (self.chains.len() - 1);
+        let mut filled = self.filled[chain / 64] >> (chain % 64) & ((1 << BLOCK) - 1);
+        while filled != 0 {
+            let mut backend = self.chains[chain + filled.trailing_zeros() as usize];
+            while backend != NOBODY {
+                backends.push(backend);
+                backend = self.looks[backend as usize].next();
+            }
+            filled &= filled - 1;
+        }
+    }
+
+    /// Adds a look at a backend, in the place of one that was to come.
     #[inline(always)] // every request passes here
     pub(crate) fn push(&mut self, rank: Rank) {
-        if self.len == 0 {
-            self.day = self.day_of(rank);
+        if self.looks[backend_of(rank) as usize].order != NOT {
+            self.forget(backend_of(rank));
         }
         self.len += 1;
         self.put(rank);
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Rank> {
-        let first = self.today.pop()?;
+    /// Takes the earliest out.
+    #[inline(always)] // every request passes here
+    pub(crate) fn pop(&mut self) {
+        self.looks[backend_of(self.first) as usize].order = NOT;
         self.len -= 1;
         self.seen.looks += 1;
-        if self.today.is_empty() && self.len > 0 {
-            self.turn_the_page();
+        self.go_on();
+    }
+
+    /// The first is gone, and the next one takes its place.
+    #[inline(always)]
+    fn go_on(&mut self) {
+        self.first = NEVER;
+        match self.today.pop() {
+            Some(next) => self.first = next,
+            None if self.len > 0 => self.turn_the_page(),
+            None => self.day = NO_DAY,
         }
-        Some(first)
     }
 
-    fn day_of(&self, rank: Rank) -> u64 {
-        (rank >> 64) as u64 >> self.shift
+    const fn day_of(&self, at_ns: u64) -> u64 {
+        at_ns >> self.shift
     }
 
-    #[inline(always)] // every request passes here
+    #[inline(always)]
     fn put(&mut self, rank: Rank) {
-        let day = self.day_of(rank);
-        if day <= self.day {
+        let (at_ns, backend) = (time_of(rank).as_nanos(), backend_of(rank));
+        let day = self.day_of(at_ns);
+        let mut next = NOBODY;
+        if self.day < day {
+            let chain = day as usize & (self.chains.len() - 1);
+            next = std::mem::replace(&mut self.chains[chain], backend);
+            self.filled[chain / 64] |= 1 << (chain % 64);
+        } else {
+            self.put_today(rank, day);
+        }
+        let order = rank as u64 & !INDEX | u64::from(next);
+        self.looks[backend as usize] = Look { at_ns, order };
+    }
+
+    fn put_today(&mut self, rank: Rank, day: u64) {
+        if self.first == NEVER {
+            (self.first, self.day) = (rank, day);
+        } else if rank < self.first {
+            self.today.push(std::mem::replace(&mut self.first, rank));
+        } else {
             let later = self.today.iter().rposition(|&other| other > rank);
             self.today.insert(later.map_or(0, |place| place + 1), rank);
-        } else if day - self.day < self.piles.len() as u64 {
-            let pile = day as usize & (self.piles.len() - 1);
-            self.piles[pile].push(rank);
-            self.filled[pile / 64] |= 1 << (pile % 64);
+        }
+    }
+
+    /// A look comes to nothing.
+    #[cold]
+    fn forget(&mut self, backend: u32) {
+        let look = std::mem::replace(&mut self.looks[backend as usize].order, NOT);
+        let look = Look { order: look, ..self.looks[backend as usize] };
+        self.len -= 1;
+        let day = self.day_of(look.at_ns);
+        if backend_of(self.first) == backend {
+            self.go_on();
+        } else if day <= self.day {
+            self.today.retain(|&rank| backend_of(rank) != backend);
         } else {
-            self.beyond.push(Reverse(rank));
-            self.seen.beyond += 1;
+            let chain = day as usize & (self.chains.len() - 1);
+            if self.chains[chain] == backend {
+                self.chains[chain] = look.next();
+                self.filled[chain / 64] &= !(u64::from(look.next() == NOBODY) << (chain % 64));
+                return;
+            }
+            let mut before = self.chains[chain];
+            while self.looks[before as usize].next() != backend {
+                before = self.looks[before as usize].next();
+            }
+            let before = &mut self.looks[before as usize].order;
+            *before = *before & !INDEX | u64::from(look.next());
         }
     }
 
     /// Goes on to the next day on which something comes.
+    #[inline(always)] // nearly every look has a day for itself
     fn turn_the_page(&mut self) {
-        if self.seen.looks > PATIENCE + self.len {
+        let Seen { looks, vain, .. } = self.seen;
+        if looks + vain > PATIENCE + self.len {
             self.think_over();
-            if !self.today.is_empty() {
-                return;
+        }
+        let year_end = self.day.saturating_add(self.chains.len() as u64);
+        while self.first == NEVER {
+            if self.day >= year_end {
+                self.leap();
             }
+            self.day = self.next_chain();
+            self.open_day();
         }
         self.seen.days += 1;
-        let ahead = self.beyond.peek().map(|&Reverse(rank)| self.day_of(rank));
-        self.day = match (self.next_pile(), ahead) {
-            (Some(day), Some(other)) => day.min(other),
-            (one, other) => one.or(other).expect("what has not come is somewhere"),
-        };
-        let pile = self.day as usize & (self.piles.len() - 1);
-        std::mem::swap(&mut self.today, &mut self.piles[pile]);
-        self.filled[pile / 64] &= !(1 << (pile % 64));
-        if self.today.len() > 1 {
-            self.today.sort_unstable_by_key(|&rank| Reverse(rank));
-        }
-        while let Some(&Reverse(rank)) = self.beyond.peek()
-            && self.day_of(rank) - self.day < self.piles.len() as u64
-        {
-            self.beyond.pop();
-            self.put(rank);
-        }
     }
 
-    /// The next day of which there is a pile.
-    fn next_pile(&self) -> Option<u64> {
-        let from = (self.day + 1) as usize & (self.piles.len() - 1);
-        let words = self.filled.len();
-        // Once round: the rest of the first word, the others, and the beginning of the first.
-        for step in 0..=words {
-            let word = (from / 64 + step) % words;
-            let mask = match step {
-                0 => u64::MAX << (from % 64),
-                _ if step == words => !(u64::MAX << (from % 64)),
-                _ => u64::MAX,
-            };
-            let found = self.filled[word] & mask;
-            if found != 0 {
-                let pile = word * 64 + found.trailing_zeros() as usize;
-                let ahead = pile.wrapping_sub(from) & (self.piles.len() - 1);
-                return Some(self.day + 1 + ahead as u64);
+    /// Takes what comes on this day off its chain.
+    #[inline(always)]
+    fn open_day(&mut self) {
+        let chain = self.day as usize & (self.chains.len() - 1);
+        let backend = self.chains[chain];
+        let look = self.looks[backend as usize];
+        if look.next() != NOBODY || self.day_of(look.at_ns) != self.day {
+            return self.open_full_day(chain);
+        }
+        self.first = look.rank(backend);
+        self.chains[chain] = NOBODY;
+        self.filled[chain / 64] &= !(1 << (chain % 64));
+    }
+
+    /// The same where it is not one look.
+    #[inline(never)]
+    fn open_full_day(&mut self, chain: usize) {
+        let mut next = std::mem::replace(&mut self.chains[chain], NOBODY);
+        while next != NOBODY {
+            let backend = next;
+            let look = &mut self.looks[backend as usize];
+            next = look.next();
+            if look.at_ns >> self.shift == self.day {
+                self.today.push(look.rank(backend));
+            } else {
+                let of_later_years = std::mem::replace(&mut self.chains[chain], backend);
+                look.order = look.order & !INDEX | u64::from(of_later_years);
+                self.seen.vain += 1;
             }
         }
-        None
+        self.filled[chain / 64] &= !(u64::from(self.chains[chain] == NOBODY) << (chain % 64));
+        self.today.sort_unstable_by_key(|&rank| Reverse(rank));
+        self.first = self.today.pop().unwrap_or(NEVER);
     }
 
-    /// Makes days shorter where too much comes on each, or longer where too much lies beyond the
-    /// piles, and as many piles as fit what is to come.
+    /// The next day of whose chain something hangs.
+    #[inline(always)]
+    fn next_chain(&mut self) -> u64 {
+        let tomorrow = self.day + 1;
+        let from = tomorrow as usize & (self.chains.len() - 1);
+        match self.filled[from / 64] >> (from % 64) {
+            0 => self.next_chain_from(tomorrow.next_multiple_of(64)),
+            found => tomorrow + u64::from(found.trailing_zeros()),
+        }
+    }
+
+    /// The same from the beginning of another word.
+    #[inline(never)]
+    fn next_chain_from(&mut self, day: u64) -> u64 {
+        let words = self.filled.len();
+        let from = (day / 64) as usize & (words - 1);
+        let ahead = (0..words).find(|ahead| self.filled[(from + ahead) & (words - 1)] != 0);
+        let ahead = ahead.expect("what comes on a later day hangs on a chain");
+        self.seen.vain += ahead;
+        let found = self.filled[(from + ahead) & (words - 1)];
+        day + ahead as u64 * 64 + u64::from(found.trailing_zeros())
+    }
+
+    /// Goes on to the day before the next look, where that is more than a year away.
+    #[cold]
+    fn leap(&mut self) {
+        self.seen.vain += self.looks.len();
+        self.day = self.day_of(self.earliest_ns()).saturating_sub(1);
+    }
+
+    fn earliest_ns(&self) -> u64 {
+        let looks = self.looks.iter().filter(|look| look.order != NOT);
+        looks.map(|look| look.at_ns).min().expect("it is sought while something comes")
+    }
+
+    /// Makes days shorter where too much comes on each, or longer where too much is gone through in
+    /// vain. Nothing is left of today when it is called.
     #[cold]
     fn think_over(&mut self) {
-        let Seen { looks, days, beyond } = std::mem::take(&mut self.seen);
-        let piles = (self.len / 2).next_power_of_two().clamp(FEWEST_PILES, MOST_PILES);
-        // Where there are fewer piles than there should be, more comes on each day.
-        let busy = BUSY * (self.len / 2 / piles).max(1);
-        if looks > busy * days {
+        let Seen { looks, days, vain } = std::mem::take(&mut self.seen);
+        if vain > looks {
+            self.shift = (self.shift + 1).min(63);
+        } else if 3 * looks > 4 * days {
             // At once as short as they should be: the next time is as many looks away as are to come.
-            let times = looks / (busy * days.max(1));
-            self.shift = self.shift.saturating_sub(times.ilog2().max(1));
-        } else if 8 * beyond > looks && self.shift < 63 {
-            self.shift += 1;
-        } else if piles <= self.piles.len() {
+            let times = looks / days.max(1);
+            self.shift = self.shift.saturating_sub(times.max(2).ilog2());
+        } else {
             return;
         }
-        let mut all: Vec<Rank> = self.piles.drain(..).flatten().collect();
-        all.extend(self.beyond.drain().map(|Reverse(rank)| rank));
-        let piles = piles.max(self.filled.len() * 64);
-        self.piles.resize(piles, Vec::new());
-        self.filled.clear();
-        self.filled.resize(piles / 64, 0);
-        // Nothing is left of today, so it may as well be the day before what comes first.
-        let first = all.iter().copied().min().expect("it is thought over while something comes");
-        self.day = self.day_of(first).saturating_sub(1);
-        all.into_iter().for_each(|rank| self.put(rank));
+        self.chains.fill(NOBODY);
+        self.filled.fill(0);
+        // So that nothing is of today.
+        self.day = self.day_of(self.earliest_ns()).saturating_sub(1);
+        for backend in 0..self.looks.len() {
+            let look = self.looks[backend];
+            if look.order != NOT {
+                self.put(look.rank(backend as u32));
+            }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    /// Pushes and pops at random, and a set beside it. A wake is pushed a while ahead, as a rule
-    /// `spread` or so.
-    fn agrees_with_a_set(seed: u64, steps: usize, most: usize, spread: f64) -> Result<(), String> {
-        let mut rng = base::Rng::from_seed(seed);
-        let (mut wakes, mut sorted) = (Wakes::default(), BTreeSet::new());
-        let (mut now, mut grows) = (0_u64, true);
-        for step in 0..steps {
-            grows = if sorted.is_empty() { true } else { grows && sorted.len() < most };
-            if rng.chance(if grows { 0.7 } else { 0.45 }) {
-                let ahead = if rng.chance(0.1) { 0.0 } else { base::dist::exp1(&mut rng) * spread };
-                let at = now.saturating_add(ahead as u64);
-                let rank = Rank::from(at) << 64 | (step as Rank) << INDEX_BITS;
-                sorted.insert(rank);
-                wakes.push(rank);
-            } else {
-                let (one, other) = (wakes.pop(), sorted.pop_first());
-                if one != other {
-                    return Err(format!("{one:?} and not {other:?} at step {step}"));
-                }
-                now = one.map_or(now, |rank| (rank >> 64) as u64);
-            }
-            if (wakes.first(), wakes.len()) != (sorted.first().copied(), sorted.len()) {
-                return Err(format!("another is first after step {step}"));
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn the_next_days_are_known() {
-        let mut rng = base::Rng::from_seed(2);
-        let mut wakes = Wakes::default();
-        for backend in 0..10_000_u32 {
-            let at = rng.below(1_000_000_000) as u64;
-            wakes.push(Rank::from(at) << 64 | Rank::from(backend));
-        }
-        let [mut today, mut tomorrow] = [0, 1].map(|later| wakes.of_day(later).collect::<Vec<_>>());
-        let (mut day, mut compared) = (wakes.day(), 0);
-        while let Some(rank) = wakes.pop() {
-            assert!(today.contains(&backend_of(rank)), "{rank} is of day {day}");
-            if wakes.day() != day {
-                today = wakes.of_day(0).collect();
-                if wakes.day() == day + 1 {
-                    today.sort_unstable();
-                    tomorrow.sort_unstable();
-                    assert_eq!(today, tomorrow);
-                    compared += 1;
-                }
-                (day, tomorrow) = (wakes.day(), wakes.of_day(1).collect());
-            }
-        }
-        assert!(compared > 100, "{compared} days");
-    }
-
-    #[test]
-    fn days_get_as_long_as_they_should_be() {
-        for (spread, most) in [(1e3, 100), (1e7, 2_000), (1e11, 20_000), (1e18, 50)] {
-            assert_eq!(agrees_with_a_set(1, 200_000, most, spread), Ok(()), "{most} in {spread}");
-        }
-    }
-
-    #[test]
-    fn the_earliest_comes_first_whatever_was_pushed() {
-        for digits in 0..19 {
-            for (seed, most) in (0..).zip([1, 2, 3, 10, 100, 1_000, 5_000]) {
-                let agreed = agrees_with_a_set(seed, 10_000, most, 10_f64.powi(digits));
-                assert_eq!(agreed, Ok(()), "seed {seed}, {most} in 10^{digits}");
-            }
-        }
-    }
-}
+mod tests;
