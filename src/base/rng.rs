@@ -72,14 +72,28 @@ impl Rng {
     pub fn below(&mut self, bound: usize) -> usize {
         assert!(bound > 0, "a number below zero was asked for");
         let bound = bound as u64;
-        let mut wide = u128::from(self.next_u64()) * u128::from(bound);
+        let mut wide = self.wide(bound);
         if (wide as u64) < bound {
-            let threshold = bound.wrapping_neg() % bound;
-            while (wide as u64) < threshold {
-                wide = u128::from(self.next_u64()) * u128::from(bound);
-            }
+            wide = self.unless_biased(wide, bound);
         }
         (wide >> 64) as usize
+    }
+
+    /// A number of `bound` in its upper half; what is below `bound` in the lower half may be one of
+    /// too many.
+    fn wide(&mut self, bound: u64) -> u128 {
+        u128::from(self.next_u64()) * u128::from(bound)
+    }
+
+    /// Draws again while there are too many. One draw in 2⁶⁴ ÷ `bound` comes here, so the division
+    /// stands apart.
+    #[cold]
+    fn unless_biased(&mut self, mut wide: u128, bound: u64) -> u128 {
+        let threshold = bound.wrapping_neg() % bound;
+        while (wide as u64) < threshold {
+            wide = self.wide(bound);
+        }
+        wide
     }
 
     /// A uniform number in `[0, 1)` with 53 random bits.
