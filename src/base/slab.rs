@@ -40,16 +40,24 @@ impl From<BackendId> for Key {
 #[derive(Debug)]
 pub struct Slab<T> {
     slots: Vec<Slot<T>>,
-    free: Vec<u32>,
+    /// The hole that is filled next, which knows the one after it.
+    hole: u32,
+    len: usize,
 }
+
+/// No hole.
+const NOWHERE: u32 = u32::MAX;
 
 /// In this order, and each at the beginning of a line of the processor's cache, so that whoever looks
 /// whether the tenant is still there has the beginning of the tenant at hand, and no tenant lies in a
-/// line more than it needs.
+/// line more than it needs. Most tenants begin with a number of eight bytes, and leave room for
+/// `next`: a list of holes apart from them would be one more place to go to.
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Slot<T> {
     generation: u32,
+    /// Of a hole: the one that is filled after it.
+    next: u32,
     tenant: Option<T>,
 }
 
@@ -62,17 +70,17 @@ impl<T> Default for Slab<T> {
 impl<T> Slab<T> {
     /// Without tenants.
     pub const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { slots: Vec::new(), hole: NOWHERE, len: 0 }
     }
 
     /// How many tenants there are.
-    pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+    pub const fn len(&self) -> usize {
+        self.len
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// All tenants with their keys, in the order of their slots.
@@ -92,18 +100,23 @@ impl<T> Slab<T> {
     /// The same; and the tenant in its place.
     #[inline]
     pub fn put(&mut self, tenant: T) -> (Key, &mut T) {
-        let slot = self.free.pop().unwrap_or_else(|| self.open());
+        if self.hole == NOWHERE {
+            self.open();
+        }
+        let slot = self.hole;
         let place = &mut self.slots[slot as usize];
+        self.hole = place.next;
+        self.len += 1;
         let key = Key { slot, generation: place.generation };
         (key, place.tenant.insert(tenant))
     }
 
-    /// A slot more.
+    /// A hole more, where there was none.
     #[cold]
-    fn open(&mut self) -> u32 {
-        let slot = u32::try_from(self.slots.len()).expect("four billion tenants do not fit memory");
-        self.slots.push(Slot { generation: 0, tenant: None });
-        slot
+    fn open(&mut self) {
+        let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < NOWHERE);
+        self.hole = slot.expect("four billion tenants do not fit memory");
+        self.slots.push(Slot { generation: 0, next: NOWHERE, tenant: None });
     }
 
     /// The tenant of this key, if it is still there.
@@ -138,10 +151,38 @@ impl<T> Slab<T> {
             return None;
         }
         let tenant = place.tenant.take()?;
-        // Wrapping is harmless: an old key would have to be kept over 2³² tenants of one slot.
-        place.generation = place.generation.wrapping_add(1);
-        self.free.push(key.slot);
+        place.leave(self.hole);
+        self.hole = key.slot;
+        self.len -= 1;
         Some(tenant)
+    }
+
+    /// What a look at the tenant of this key gives, which says too whether that leaves. Whoever looks
+    /// and then removes finds it twice.
+    #[inline]
+    pub fn visit<R>(&mut self, key: Key, look: impl FnOnce(&mut T) -> (R, bool)) -> Option<R> {
+        let place = self.slots.get_mut(key.slot as usize)?;
+        if place.generation != key.generation {
+            return None;
+        }
+        let (seen, leaves) = look(place.tenant.as_mut()?);
+        if leaves {
+            place.tenant = None;
+            place.leave(self.hole);
+            self.hole = key.slot;
+            self.len -= 1;
+        }
+        Some(seen)
+    }
+}
+
+impl<T> Slot<T> {
+    /// Its tenant is gone; the hole that was next is the one after it.
+    #[inline]
+    const fn leave(&mut self, next: u32) {
+        // Wrapping is harmless: an old key would have to be kept over 2³² tenants of one slot.
+        self.generation = self.generation.wrapping_add(1);
+        self.next = next;
     }
 }
 
@@ -166,5 +207,29 @@ mod tests {
         assert_eq!(slab.len(), 2);
         assert_eq!(slab.iter().collect::<Vec<_>>(), [(c, &"c"), (b, &"b")]);
         assert_eq!(Key::unpack(c.pack()), c);
+    }
+
+    #[test]
+    fn the_hole_that_was_made_last_is_filled_first() {
+        let mut slab = Slab::new();
+        let keys = [0, 1, 2, 3].map(|i| slab.insert(i));
+        for slot in [1, 3, 0] {
+            assert_eq!(slab.remove(keys[slot]), Some(slot));
+        }
+        assert_eq!((slab.len(), slab.is_empty()), (1, false));
+        let slots = [4, 5, 6, 7].map(|i| slab.insert(i).slot);
+        assert_eq!(slots, [0, 3, 1, 4], "then a new one");
+        assert_eq!(slab.iter().map(|(_, i)| *i).collect::<Vec<_>>(), [4, 6, 2, 5, 7]);
+    }
+
+    #[test]
+    fn a_visit_tells_what_it_saw_and_may_be_the_last() {
+        let mut slab = Slab::new();
+        let key = slab.insert(7);
+        assert_eq!(slab.visit(key, |i| (std::mem::replace(i, 8), false)), Some(7));
+        assert_eq!(slab.visit(key, |i| (*i, true)), Some(8), "as it was left");
+        assert_eq!((slab.visit(key, |i| (*i, true)), slab.len()), (None, 0), "gone");
+        assert_eq!(slab.insert(9).slot, key.slot);
+        assert_eq!(slab.visit(key, |i| (*i, true)), None, "another one");
     }
 }
