@@ -124,7 +124,7 @@ impl Balancer {
         running.headed = true;
         running.answered = is_good;
         running.failed = is_failure(&head);
-        *deciding -= u32::from(!running.lost);
+        *deciding -= u8::from(!running.lost);
         let (backend, began, lost) = (running.backend, running.began, running.lost);
         let is_race = *deciding > 0;
         if self.consultation.learns() {

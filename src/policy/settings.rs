@@ -133,10 +133,14 @@ pub struct HedgingSettings {
     pub min_delay: Duration,
 }
 
+/// The most attempts of a request: who has failed so often will not be helped by one more, and a
+/// request can count them in a byte.
+pub const MAX_ATTEMPTS: u32 = 100;
+
 /// Further attempts after a failed one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetrySettings {
-    /// Attempts in all, the first included, at least 1.
+    /// Attempts in all, the first included, at least 1, and never more than [`MAX_ATTEMPTS`].
     pub attempts: u32,
     /// Of the last 10 s at most this share of the requests may be retries …
     pub budget: f64,

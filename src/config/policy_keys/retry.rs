@@ -1,7 +1,7 @@
 //! `[retry]` and `[hedging]`: attempts beyond the first. It must not know which requests may be
 //! sent twice.
 
-use policy::settings::{HedgingSettings, RetrySettings};
+use policy::settings::{HedgingSettings, MAX_ATTEMPTS, RetrySettings};
 
 use super::written::{self, duration, list, number, whole};
 use crate::document::Value;
@@ -16,7 +16,7 @@ pub(super) static RETRY: Schema = Schema {
     groups: &[&[
         Key {
             name: "attempts",
-            kind: Kind::Whole { min: 1, max: 100 },
+            kind: Kind::Whole { min: 1, max: MAX_ATTEMPTS as u64 },
             presence: Presence::Default("2"),
             summary: "Attempts in all, the first one included.",
         },

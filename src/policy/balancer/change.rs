@@ -7,7 +7,6 @@ use base::{Rng, Time};
 
 use super::Balancer;
 use super::digest::Digest;
-use super::under_way::Stage;
 use crate::adaptive::Adaptive;
 use crate::event::EventKind;
 use crate::hedge::Hedger;
@@ -79,7 +78,6 @@ impl Balancer {
             let by = since + total;
             self.queue.hasten(place, by);
             if let Some(request) = self.requests.get_mut(key) {
-                debug_assert_eq!(request.stage, Stage::Queued(place));
                 request.total_by = request.total_by.min(by);
             }
         }

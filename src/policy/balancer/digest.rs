@@ -53,7 +53,7 @@ impl Digest {
             id: AttemptId(attempt.pack()),
             request: request.id,
             backend,
-            number: request.number,
+            number: request.number.into(),
             connect_by: head_by.min(now.after_nanos(self.connect_ns)),
             head_by,
             head_within: self.head_within,

@@ -8,6 +8,7 @@ use super::under_way::Stage;
 use crate::alarms::Alarm;
 use crate::message::{Head, Next, Output, Reject};
 use crate::retry::{backoff_before, may_repeat};
+use crate::settings::MAX_ATTEMPTS;
 
 impl Balancer {
     /// The next attempt of a request whose attempt at `failed_at` ended with `head`, if it is safe,
@@ -36,7 +37,7 @@ impl Balancer {
     fn repeat(&mut self, now: Time, key: Key, failed_at: BackendId, head: &Head) -> Option<Next> {
         let settings = self.settings.retry.as_ref()?;
         let request = self.requests.get(key).expect("kept while attempts run");
-        if request.number >= settings.attempts
+        if u32::from(request.number) >= settings.attempts.min(MAX_ATTEMPTS)
             || now >= request.total_by
             || !may_repeat(settings, request.idempotent, head)
         {
@@ -49,7 +50,7 @@ impl Balancer {
         let tried = self.requests.tried(key);
         let candidates = self.pool.candidates_but(tried, untried, &mut self.scratch)?;
         let request = self.requests.get(key).expect("found above");
-        let before = request.number - u32::from(request.hedged);
+        let before = u32::from(request.number) - u32::from(request.hedged);
         let wait = backoff_before(settings, before, &mut self.backoff_rng);
         if now + wait >= request.total_by {
             return None;

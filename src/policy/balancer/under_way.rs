@@ -2,37 +2,46 @@
 //! becomes of them.
 //!
 //! With a thousand requests under way every line of memory that one of them touches is fetched
-//! anew. So the first attempt, which as a rule is the only one, stands in its request; what heads
-//! and ends ask for fills one line; and what few requests have stands elsewhere.
+//! anew. So the first attempt, which as a rule is the only one, stands in its request; both together
+//! fill one line; and what few requests have stands elsewhere.
 
 use base::{BackendId, Key, RequestId, RequestMeta, Slab, Time};
 
 use crate::message::Quota;
 
-/// A request that is not over. With what a slab puts before it, the first line ends with `number`.
+/// A request that is not over. With what a slab puts before it, it fills a line.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Request {
-    /// Its first attempt, until that ends.
-    first: Option<Running>,
+    first: First,
     /// When it was sent first; when it arrived, until then.
     pub(super) sent: Time,
+    /// When its last byte must be there.
+    pub(super) total_by: Time,
+    pub(super) id: RequestId,
     pub(super) stage: Stage,
     /// Of its attempts those that have not ended.
-    pub(super) running: u32,
+    pub(super) running: u8,
     /// Of those the ones whose heads may still decide: one, or two when one is a hedge.
-    pub(super) deciding: u32,
-    /// Attempts so far.
-    pub(super) number: u32,
+    pub(super) deciding: u8,
+    /// Attempts so far, at most [`MAX_ATTEMPTS`] and a hedge.
+    pub(super) number: u8,
     /// It has had its hedge.
     pub(super) hedged: bool,
     pub(super) idempotent: bool,
     pub(super) replayable: bool,
     /// It has an [`Aside`].
     has_aside: bool,
-    pub(super) id: RequestId,
-    /// When its last byte must be there.
-    pub(super) total_by: Time,
+}
+
+/// A request's first attempt, and what stands in its place before and after.
+#[derive(Debug)]
+enum First {
+    /// It runs.
+    Running(Running),
+    /// It has not begun: the place in the queue.
+    Queued(Key),
+    /// It has ended, or the request is on its way from or to the queue.
+    None,
 }
 
 /// What few requests have.
@@ -68,9 +77,7 @@ impl Aside {
 /// How far a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Not sent yet; its place in the queue.
-    Queued(Key),
-    /// Sent: it is over with the last of its attempts.
+    /// Sent, or in the queue: when sent it is over with the last of its attempts.
     Sent,
     /// Sent before, and between two attempts.
     BackingOff {
@@ -86,7 +93,7 @@ pub(super) struct Running {
     pub(super) began: Time,
     /// Its head, or its failure, has been handled.
     pub(super) headed: bool,
-    /// Its head was no failure.
+    /// Its head was good.
     pub(super) answered: bool,
     /// Another attempt of its request was faster.
     pub(super) lost: bool,
@@ -112,8 +119,22 @@ impl Request {
     /// One of its attempts runs no longer; whether it is over with it.
     fn is_over_without(&mut self, ended: &Running) -> bool {
         self.running -= 1;
-        self.deciding -= u32::from(ended.decides());
+        self.deciding -= u8::from(ended.decides());
         self.running == 0 && self.stage == Stage::Sent
+    }
+
+    /// It waits in the queue, in this place.
+    pub(super) fn wait_at(&mut self, place: Key) {
+        debug_assert!(matches!(self.first, First::None), "it was sent before");
+        self.first = First::Queued(place);
+    }
+
+    /// It waits no longer; its place in the queue, if it had one.
+    pub(super) fn stop_waiting(&mut self) -> Option<Key> {
+        self.stage = Stage::Sent;
+        let First::Queued(place) = self.first else { return None };
+        self.first = First::None;
+        Some(place)
     }
 
     /// Whether a second attempt may be sent beside one that is slow.
@@ -175,9 +196,10 @@ impl UnderWay {
     ) -> (Key, &Request) {
         let &RequestMeta { id, idempotent, replayable, key, limit_key, pin } = meta;
         let has_aside = key.is_some() || limit_key.is_some() || pin.is_some() || quota.is_some();
-        let attempts = u32::from(sent_to.is_some());
+        let attempts = u8::from(sent_to.is_some());
+        let running = |backend| First::Running(Running::new(now, backend));
         let (request, inserted) = self.requests.put(Request {
-            first: sent_to.map(|backend| Running::new(now, backend)),
+            first: sent_to.map_or(First::None, running),
             sent: now,
             stage: Stage::Sent,
             running: attempts,
@@ -258,7 +280,7 @@ impl UnderWay {
     ) -> Option<(Key, &Request, Option<Quota>)> {
         let request = self.requests.get_mut(key)?;
         let attempt = if request.number == 0 {
-            request.first = Some(running);
+            request.first = First::Running(running);
             key
         } else {
             let Key { slot, generation } = self.further.insert(Further { request: key, running });
@@ -274,19 +296,24 @@ impl UnderWay {
     /// An attempt that has not ended, and the key of its request.
     pub(super) fn attempt(&self, attempt: Key) -> Option<(Key, &Running)> {
         match unmarked(attempt) {
-            None => Some((attempt, self.requests.get(attempt)?.first.as_ref()?)),
+            None => match &self.requests.get(attempt)?.first {
+                First::Running(running) => Some((attempt, running)),
+                First::Queued(_) | First::None => None,
+            },
             Some(key) => self.further.get(key).map(|further| (further.request, &further.running)),
         }
     }
 
     /// The same, to be changed, and how many attempts of the request may decide.
     #[inline]
-    pub(super) fn attempt_mut(&mut self, attempt: Key) -> Option<(Key, &mut Running, &mut u32)> {
+    pub(super) fn attempt_mut(&mut self, attempt: Key) -> Option<(Key, &mut Running, &mut u8)> {
         match unmarked(attempt) {
-            None => {
-                let Request { first, deciding, .. } = self.requests.get_mut(attempt)?;
-                Some((attempt, first.as_mut()?, deciding))
-            }
+            None => match self.requests.get_mut(attempt)? {
+                Request { first: First::Running(running), deciding, .. } => {
+                    Some((attempt, running, deciding))
+                }
+                _ => None,
+            },
             Some(key) => {
                 let Further { request, running } = self.further.get_mut(key)?;
                 Some((*request, running, &mut self.requests.get_mut(*request)?.deciding))
@@ -323,22 +350,19 @@ impl UnderWay {
         if let Some(key) = unmarked(attempt) {
             return self.end_further(key);
         }
-        let request = self.requests.get_mut(attempt)?;
-        let (running, sent) = (request.first.take()?, request.sent);
-        if request.is_over_without(&running) {
-            self.requests.remove(attempt);
-        }
-        Some((running, sent))
+        let ended = self.requests.visit(attempt, |request| {
+            let First::Running(running) = request.first else { return (None, false) };
+            request.first = First::None;
+            (Some((running, request.sent)), request.is_over_without(&running))
+        });
+        ended.flatten()
     }
 
     #[cold]
     fn end_further(&mut self, key: Key) -> Option<(Running, Time)> {
-        let Further { request: key, running } = self.further.remove(key)?;
-        let request = self.requests.get_mut(key)?;
-        let sent = request.sent;
-        if request.is_over_without(&running) {
-            self.requests.remove(key);
-        }
+        let Further { request, running } = self.further.remove(key)?;
+        let look = |request: &mut Request| (request.sent, request.is_over_without(&running));
+        let sent = self.requests.visit(request, look)?;
         Some((running, sent))
     }
 }
@@ -356,10 +380,9 @@ mod tests {
     }
 
     #[test]
-    fn what_heads_and_ends_ask_for_fills_one_line() {
+    fn a_request_fills_one_line() {
         let begins = std::mem::size_of::<u64>(); // of the generation that a slab puts before it
-        assert_eq!(begins + std::mem::offset_of!(Request, hedged), 64);
-        assert!(begins + std::mem::size_of::<Option<Request>>() <= 128);
+        assert_eq!(begins + std::mem::size_of::<Option<Request>>(), 64);
     }
 
     #[test]
@@ -390,8 +413,8 @@ mod tests {
         let (key, first) = under_way.insert(Time::ZERO, &meta(1, None), None, Time::MAX, sent_to);
         assert_eq!((first.number, first.running, first.deciding), (1, 1, 1));
         let mut attempts = vec![key];
-        for slot in 1..3 {
-            let running = Running::new(Time::ZERO, backend(slot));
+        for slot in 1..3_u8 {
+            let running = Running::new(Time::ZERO, backend(slot.into()));
             let begun = under_way.begin(key, running);
             let (attempt, request, _) = begun.expect("the request is there");
             assert_eq!((request.number, request.running), (slot + 1, slot + 1));
@@ -400,11 +423,11 @@ mod tests {
         }
         for (slot, &attempt) in (0..).zip(&attempts) {
             let (request, running) = under_way.attempt(attempt).expect("it runs");
-            assert_eq!((request, running.backend), (key, backend(slot)));
+            assert_eq!((request, running.backend), (key, backend(slot.into())));
             let left = under_way.get(key).map(|request| (request.running, request.deciding));
             assert_eq!(left, Some((3 - slot, 3 - slot)));
             let ended = under_way.end(attempt).map(|(running, _)| running.backend);
-            assert_eq!(ended, Some(backend(slot)));
+            assert_eq!(ended, Some(backend(slot.into())));
             assert!(under_way.attempt(attempt).is_none() && under_way.end(attempt).is_none());
         }
         assert!(under_way.get(key).is_none(), "it is over with the last of them");

@@ -27,7 +27,7 @@ impl Balancer {
     pub(super) fn let_wait(&mut self, now: Time, key: Key) {
         let request = self.requests.get_mut(key).expect("it was taken in");
         let place = self.queue.push(key, now, request.total_by);
-        request.stage = Stage::Queued(place);
+        request.wait_at(place);
         self.waiting.insert(request.id.0, key);
     }
 
@@ -104,10 +104,9 @@ impl Balancer {
     /// A request waits no longer, whatever comes next.
     pub(super) fn leave(&mut self, key: Key) {
         let Some(request) = self.requests.get_mut(key) else { return };
-        if let Stage::Queued(place) = request.stage {
+        if let Some(place) = request.stop_waiting() {
             self.queue.leave(place);
         }
-        request.stage = Stage::Sent;
         self.waiting.remove(request.id.0);
     }
 }
