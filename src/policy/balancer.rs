@@ -4,6 +4,7 @@
 //! Call a `handle_*`, then drain [`Balancer::poll_output`] until it is empty, then arm a timer for
 //! [`Balancer::poll_timeout`] and call [`Balancer::handle_timeout`] when it is due.
 
+mod answers;
 mod change;
 mod consult;
 mod digest;
@@ -24,7 +25,6 @@ use base::{AttemptId, BackendId, Key, ProbeId, Rng, Time};
 use self::consult::Consultation;
 use self::digest::Digest;
 pub use self::explain::{Excluded, Explained, Explanation, MAX_EXPLAINED};
-use self::requests::{is_failure, is_good};
 use self::under_way::UnderWay;
 use self::upkeep::{Upkeep, valid_weight};
 use crate::adaptive::Adaptive;
@@ -33,13 +33,13 @@ use crate::counts::Counts;
 use crate::event::EventKind;
 use crate::hedge::Hedger;
 use crate::index::Index;
-use crate::message::{Command, CommandError, End, Head, Next, Output, ProbeResult};
+use crate::message::{Command, CommandError, Output, ProbeResult};
 use crate::pool::{Candidate, Pool};
 use crate::queue::Queue;
 use crate::rate::Limiter;
 use crate::retry::{Budget, Denials};
 use crate::settings::Settings;
-use crate::strategy::{Seen, Strategy};
+use crate::strategy::Strategy;
 
 /// The balancer: pool, health, retries and a strategy behind one interface.
 pub struct Balancer {
@@ -110,95 +110,6 @@ impl Balancer {
             outputs: VecDeque::new(),
             settings,
         }
-    }
-
-    /// An attempt's head is there, or it failed before. At most once per attempt.
-    ///
-    /// # Panics
-    /// When the attempt has ended or has had its head: the shell has lost count.
-    pub fn handle_head(&mut self, now: Time, attempt: AttemptId, head: Head) -> Next {
-        let opened = self.requests.attempt_mut(Key::unpack(attempt.0));
-        let (request, running, deciding) = opened.expect("an attempt's head comes before its end");
-        assert!(!running.headed, "an attempt has one head");
-        let is_good = is_good(&head);
-        running.headed = true;
-        running.answered = is_good;
-        running.failed = is_failure(&head);
-        *deciding -= u8::from(!running.lost);
-        let (backend, began, lost) = (running.backend, running.began, running.lost);
-        let is_race = *deciding > 0;
-        if self.consultation.learns() {
-            self.tell_of_head(now, backend, began, &head);
-        }
-        if is_good {
-            self.pool.note_alive(now, backend);
-        } else {
-            self.note_trouble(now, backend, began, &head);
-        }
-        self.drop_void_alarms();
-        if lost {
-            // The shell had it before it heard of the winner.
-            return Next::Later;
-        }
-        if is_race && !self.wins_race(now, request, backend, began, &head) {
-            return Next::Later;
-        }
-        if let (Some(hedger), true) = (&mut self.hedger, is_good) {
-            hedger.record(now, began);
-        }
-        match head {
-            Head::Status { status, .. } if status < self.digest.repeats_from => Next::Deliver,
-            _ => self.try_again(now, request, backend, &head),
-        }
-    }
-
-    /// What a head that is no good answer, or a failure, says of its backend.
-    #[cold]
-    fn note_trouble(&mut self, now: Time, backend: BackendId, began: Time, head: &Head) {
-        if is_failure(head) {
-            self.pool.attempt_failed(backend);
-        }
-        match *head {
-            // Whatever it says, it is a sign of life.
-            Head::Status { .. } => self.pool.note_alive(now, backend),
-            Head::Failed { error, .. } => self.note_failed_connect(now, backend, began, error),
-        }
-        self.judge_head(now, backend, began, head);
-        self.look_at_upkeep();
-    }
-
-    /// An attempt is over; its in-flight count falls here. Exactly once per attempt.
-    ///
-    /// # Panics
-    /// When the attempt has ended before: the shell has lost count.
-    pub fn handle_end(&mut self, now: Time, attempt: AttemptId, end: End) {
-        let ended = self.requests.end(Key::unpack(attempt.0));
-        let (running, sent) = ended.expect("an attempt ends exactly once");
-        let broke = end == End::UpstreamBroke && !running.failed;
-        if broke {
-            self.pool.attempt_failed(running.backend);
-        }
-        self.judge_end(now, &running, end);
-        let left = self.pool.attempt_ended(running.backend);
-        if self.consultation.learns() {
-            let seen = match (broke, running.headed) {
-                (true, _) => Some(Seen::Failure { retry_after: None }),
-                (false, true) => None,
-                (false, false) => Some(Seen::Nothing),
-            };
-            self.tell_of_end(now, running.backend, running.began, seen, left);
-        }
-        if running.answered
-            && end == End::Complete
-            && let Some(adaptive) = &mut self.adaptive
-        {
-            adaptive.completed(now, sent);
-        }
-        // Whatever waited for its head was told of it.
-        if !running.headed {
-            self.drop_void_alarms();
-        }
-        self.serve_waiting(now);
     }
 
     /// A probe was answered, or not. A report that comes after the balancer has given the probe up

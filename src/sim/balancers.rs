@@ -2,7 +2,7 @@
 //! comes to, which were spoken to, when each wants to be called. It must not know what they say.
 
 use base::{Rng, Time};
-use policy::{Balancer, Command, End};
+use policy::{Balancer, Command, End, Head, Next};
 use scenario::{BackendSpec, ProxySpec};
 
 use crate::subject::Order;
@@ -88,6 +88,17 @@ impl Balancers {
         let &Order { id, balancer, backend, .. } = order;
         self.turn_to(now, balancer).handle_end(now, id, end);
         self.views.ended(now, balancer, backend);
+    }
+
+    /// An attempt of one of them is answered; it is over where the answer is delivered.
+    #[inline(always)] // every request passes here
+    pub(crate) fn answered(&mut self, now: Time, order: &Order, head: Head) -> Next {
+        let &Order { id, balancer, backend, .. } = order;
+        let next = self.turn_to(now, balancer).handle_answer(now, id, head);
+        if next == Next::Deliver {
+            self.views.ended(now, balancer, backend);
+        }
+        next
     }
 
     /// What they see of the backends.

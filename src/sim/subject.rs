@@ -167,8 +167,10 @@ impl Subject {
         let Self::Lab(balancers) = self else { return answer };
         // Simulated requests have no body that could not be sent again.
         let head = Head::Status { status, replayable: true, retry_after: None };
-        let next = balancers.turn_to(now, order.balancer).handle_head(now, order.id, head);
-        balancers.go_on(now, order, next, (answer, End::Complete))
+        match balancers.answered(now, order, head) {
+            Next::Deliver => answer,
+            next => balancers.go_on(now, order, next, (answer, End::Complete)),
+        }
     }
 
     /// An attempt fails.

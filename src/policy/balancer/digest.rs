@@ -6,7 +6,7 @@ use base::time::nanos;
 use base::{AttemptId, BackendId, Key, Time};
 
 use super::under_way::Request;
-use crate::message::{Attempt, Quota};
+use crate::message::{Attempt, Head, Quota};
 use crate::settings::Settings;
 
 /// Made anew when the settings change.
@@ -17,7 +17,7 @@ pub(super) struct Digest {
     total_ns: u64,
     head_within: Duration,
     /// An answer with a lower status is never worth another attempt.
-    pub(super) repeats_from: u16,
+    repeats_from: u16,
     /// Requests are counted for the retry budget.
     pub(super) has_budget: bool,
 }
@@ -35,6 +35,12 @@ impl Digest {
             repeats_from: lowest.copied().unwrap_or(u16::MAX),
             has_budget: retry.is_some() || hedging.is_some(),
         }
+    }
+
+    /// Whether a head is an answer that no other attempt follows, whoever asks.
+    #[inline]
+    pub(super) const fn is_final(&self, head: &Head) -> bool {
+        matches!(*head, Head::Status { status, .. } if status < self.repeats_from)
     }
 
     /// An attempt that begins, with its deadlines.

@@ -197,9 +197,8 @@ impl UnderWay {
         let &RequestMeta { id, idempotent, replayable, key, limit_key, pin } = meta;
         let has_aside = key.is_some() || limit_key.is_some() || pin.is_some() || quota.is_some();
         let attempts = u8::from(sent_to.is_some());
-        let running = |backend| First::Running(Running::new(now, backend));
         let (request, inserted) = self.requests.put(Request {
-            first: sent_to.map_or(First::None, running),
+            first: sent_to.map_or(First::None, |to| First::Running(Running::new(now, to))),
             sent: now,
             stage: Stage::Sent,
             running: attempts,
@@ -354,6 +353,21 @@ impl UnderWay {
             let First::Running(running) = request.first else { return (None, false) };
             request.first = First::None;
             (Some((running, request.sent)), request.is_over_without(&running))
+        });
+        ended.flatten()
+    }
+
+    /// The same at once with a good head, where nothing else of the request is under way or was; then
+    /// it is over. `None` where that is not so, and nothing has happened: no request is in the slot
+    /// of a further attempt's key.
+    #[inline(always)] // every request passes here
+    pub(super) fn answer_alone(&mut self, attempt: Key) -> Option<(Running, Time)> {
+        let answered = |first: &Running| Running { headed: true, answered: true, ..*first };
+        let ended = self.requests.visit(attempt, |request| match &request.first {
+            First::Running(first) if request.number == 1 && !first.headed => {
+                (Some((answered(first), request.sent)), true)
+            }
+            _ => (None, false),
         });
         ended.flatten()
     }
