@@ -101,10 +101,16 @@ impl Distribution {
     }
 
     /// The same in nanoseconds.
+    #[inline]
     pub fn sample_ns(&self, rng: &mut Rng) -> u64 {
+        // The usual one goes without a call, and its stream need not be in memory.
+        if let Self::Exponential { mean } = *self {
+            return whole(mean * exp1(rng) * 1e9);
+        }
         whole(self.draw(rng) * 1e9)
     }
 
+    #[inline(never)] // see above
     fn draw(&self, rng: &mut Rng) -> f64 {
         match *self {
             Self::Constant { value } => value,
@@ -178,6 +184,7 @@ impl Distribution {
 
 /// One draw of the exponential distribution of mean 1, not rounded: a gap of a Poisson process of
 /// rate 1.
+#[inline]
 pub fn exp1(rng: &mut Rng) -> f64 {
     Exp1.sample(rng)
 }

@@ -60,8 +60,9 @@ pub struct Arrival {
 pub struct Arrivals {
     pattern: Pattern,
     gaps: Rng,
-    /// What is left, the present segment first.
-    segments: VecDeque<Segment>,
+    segment: Segment,
+    /// What is left after this one.
+    rest: VecDeque<Segment>,
     /// Λ of the next arrival, counted from the start of the present segment.
     target: f64,
     request: u64,
@@ -100,7 +101,7 @@ impl LoadShape {
         let warmup = self.phases.first().map(|first| (self.warmup, first.rate, first.rate));
         let phases = self.phases.iter().map(|p| (p.duration, p.rate, p.to.unwrap_or(p.rate)));
         let mut begin_ns = 0;
-        let segments = warmup
+        let mut segments: VecDeque<Segment> = warmup
             .into_iter()
             .chain(phases)
             .map(|(duration, rate, to)| {
@@ -112,7 +113,8 @@ impl LoadShape {
         let mut arrivals = Arrivals {
             pattern: self.pattern,
             gaps: rng.fork("arrivals"),
-            segments,
+            segment: segments.pop_front().unwrap_or(Segment::NONE),
+            rest: segments,
             target: 0.0,
             request: 0,
             seed: rng.seed(),
@@ -132,6 +134,8 @@ impl LoadShape {
 }
 
 impl Segment {
+    const NONE: Self = Self { begin_ns: 0, end_ns: 0, rate: 0.0, slope: 0.0, area: 0.0 };
+
     fn new(begin_ns: u64, duration: Duration, rate: f64, to: f64) -> Self {
         let end_ns = begin_ns.saturating_add(time::nanos(duration));
         let seconds = duration.as_secs_f64();
@@ -165,6 +169,14 @@ impl Arrivals {
             Pattern::Constant => 1.0,
         }
     }
+
+    /// Goes on to the next segment.
+    #[cold]
+    fn turn(&mut self) -> Option<()> {
+        let next = self.rest.pop_front()?;
+        self.target -= std::mem::replace(&mut self.segment, next).area;
+        Some(())
+    }
 }
 
 impl Iterator for Arrivals {
@@ -172,14 +184,10 @@ impl Iterator for Arrivals {
 
     #[inline]
     fn next(&mut self) -> Option<Arrival> {
-        let at = loop {
-            let segment = self.segments.front()?;
-            if self.target < segment.area {
-                break segment.at(self.target);
-            }
-            self.target -= segment.area;
-            self.segments.pop_front();
-        };
+        while self.target >= self.segment.area {
+            self.turn()?;
+        }
+        let at = self.segment.at(self.target);
         let request = self.request;
         let luck = rng::mix(self.seed, request);
         let arrival = Arrival { at, request, luck };
