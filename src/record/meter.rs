@@ -70,13 +70,25 @@ impl Meter {
         }
     }
 
-    #[inline]
     pub(crate) fn record(&mut self, ns: u64) {
-        self.sum_ns += u128::from(ns);
-        self.min_ns = self.min_ns.min(ns);
-        self.max_ns = self.max_ns.max(ns);
-        self.clipped += u64::from(ns > HIGHEST_NS);
-        self.add(ns, 1);
+        self.record_all(&[ns]);
+    }
+
+    /// Many at once cost less each.
+    #[inline]
+    pub(crate) fn record_all(&mut self, all_ns: &[u64]) {
+        let (mut sum_ns, mut min_ns, mut max_ns) = (0, self.min_ns, self.max_ns);
+        for &ns in all_ns {
+            sum_ns += u128::from(ns);
+            min_ns = min_ns.min(ns);
+            max_ns = max_ns.max(ns);
+            self.add(ns, 1);
+        }
+        self.sum_ns += sum_ns;
+        (self.min_ns, self.max_ns) = (min_ns, max_ns);
+        if max_ns > HIGHEST_NS {
+            self.clipped += all_ns.iter().filter(|&&ns| ns > HIGHEST_NS).count() as u64;
+        }
     }
 
     /// As many records of nothing.
@@ -87,14 +99,20 @@ impl Meter {
         }
     }
 
-    #[inline]
+    #[inline(always)] // every good request passes here
     fn add(&mut self, ns: u64, count: u64) {
         let bucket = bucket_of(ns.min(HIGHEST_NS));
-        let sum = u64::from(self.counts[bucket]) + count;
-        self.counts[bucket] = sum as u32;
+        let place = &mut self.counts[bucket];
+        let sum = u64::from(*place) + count;
+        *place = sum as u32;
         if sum >> 32 > 0 {
-            *self.carried.entry(bucket).or_default() += sum >> 32;
+            self.carry(bucket, sum >> 32);
         }
+    }
+
+    #[cold]
+    fn carry(&mut self, bucket: usize, times: u64) {
+        *self.carried.entry(bucket).or_default() += times;
     }
 
     /// The buckets that may hold something.

@@ -174,7 +174,7 @@ impl Windows {
         if ended > 0 {
             let open = slot.open.get_or_insert_with(|| reopen(&mut self.spare, &slot.closed));
             open.undelayed += ended;
-            latencies_ns.iter().for_each(|&ns| open.prompt.record(ns));
+            open.prompt.record_all(latencies_ns);
         }
         if window < self.front {
             self.close_if_done(window);
