@@ -215,6 +215,13 @@ impl Balancer {
         self.pool.prefetch_candidate(slot);
     }
 
+    /// Whether [`Balancer::poll_output`] has something; shells ask this twice a request, and mostly in
+    /// vain.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// What to do next, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

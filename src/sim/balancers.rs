@@ -2,8 +2,8 @@
 //! comes to, which were spoken to, when each wants to be called. It must not know what they say.
 
 use base::{Rng, Time};
-use policy::{Balancer, Command, End, Head, Next};
-use scenario::{BackendSpec, ProxySpec};
+use policy::{Balancer, Command, End};
+use scenario::{BackendSpec, ProxySpec, SubjectKind};
 
 use crate::subject::Order;
 use crate::views::Views;
@@ -13,13 +13,14 @@ pub(crate) struct Balancers {
     /// Whom each request comes to. A stream of its own, so that more balancers move no arrival and
     /// no service time.
     draws: Rng,
-    /// Who was spoken to last, and those before: their outputs and their next timeout are to be
-    /// looked at.
-    touched: Option<u32>,
-    touched_before: Vec<u32>,
-    /// What they see of the backends.
-    views: Views,
+    /// Who was spoken to, or [`NOBODY`]: its outputs and its next timeout are to be looked at. What
+    /// happens concerns one balancer at most.
+    touched: u32,
+    /// What they see of the backends, where that is more than each knows by itself.
+    views: Option<Box<Views>>,
 }
+
+const NOBODY: u32 = u32::MAX;
 
 struct Station {
     balancer: Balancer,
@@ -28,29 +29,24 @@ struct Station {
 }
 
 impl Balancers {
-    /// All of them with the same backends. A backend's slot in each pool is its index in the trial:
-    /// the pools are filled once, in that order.
+    /// All of them with the same backends; none, where nothing stands between. A backend's slot in
+    /// each pool is its index in the trial: the pools are filled once, in that order.
     pub(crate) fn new(proxy: &ProxySpec, backends: &[BackendSpec], rng: &Rng) -> Self {
         let station = |index| {
             let rng = rng.fork(&format!("balancer/{index}"));
             Station { balancer: filled(proxy, backends, &rng), wake: Time::MAX }
         };
-        let mut all: Vec<Station> = (0..proxy.balancers).map(station).collect();
+        let count = if proxy.kind == SubjectKind::Lab { proxy.balancers } else { 0 };
+        let mut all: Vec<Station> = (0..count).map(station).collect();
         let work = all.iter().any(|station| station.balancer.needs_work());
-        let views = Views::new(&proxy.view, work, backends.len(), all.len());
-        if views.are_old() {
+        let views = Views::of(&proxy.view, work, backends.len(), all.len());
+        if views.as_ref().is_some_and(Views::are_old) {
             all.iter_mut().for_each(|station| station.balancer.rely_on_sights());
         }
         if proxy.view.idle_reports {
             all.iter_mut().for_each(|station| station.balancer.rely_on_idle_reports());
         }
-        Self {
-            all,
-            draws: rng.fork("balancers"),
-            touched: Some(0),
-            touched_before: (1..proxy.balancers).rev().collect(),
-            views,
-        }
+        Self { all, draws: rng.fork("balancers"), touched: NOBODY, views: views.map(Box::new) }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -59,73 +55,69 @@ impl Balancers {
 
     /// Whom the next request comes to: any of them, equally likely.
     pub(crate) fn draw(&mut self) -> u32 {
-        if self.all.len() == 1 { 0 } else { self.draws.below(self.all.len()) as u32 }
+        if self.all.len() < 2 { 0 } else { self.draws.below(self.all.len()) as u32 }
     }
 
-    /// One of them, to ask.
-    pub(crate) fn get(&self, balancer: u32) -> &Balancer {
-        &self.all[balancer as usize].balancer
+    /// One of them, to ask; `None` where there are none.
+    pub(crate) fn get(&self, balancer: u32) -> Option<&Balancer> {
+        Some(&self.all.get(balancer as usize)?.balancer)
     }
 
     /// One of them, to speak to: it sees what there is to be seen by now.
+    #[inline(always)] // every request passes here
+    pub(crate) fn turn_to(&mut self, now: Time, number: u32) -> Option<&mut Balancer> {
+        let balancer = &mut self.all.get_mut(number as usize)?.balancer;
+        self.touched = number;
+        if let Some(views) = &mut self.views {
+            views.show(now, number, balancer);
+        }
+        Some(balancer)
+    }
+
+    /// An attempt of one of them is over, as it was told.
     #[inline]
-    pub(crate) fn turn_to(&mut self, now: Time, number: u32) -> &mut Balancer {
-        if self.touched != Some(number)
-            && let Some(before) = self.touched.replace(number)
-        {
-            self.touched_before.push(before);
+    pub(crate) fn ended(&mut self, now: Time, order: &Order) {
+        if let Some(views) = &mut self.views {
+            views.ended(now, order.balancer, order.backend);
         }
-        let balancer = &mut self.all[number as usize].balancer;
-        if !self.views.are_empty() {
-            self.views.show(now, number, balancer);
-        }
-        balancer
     }
 
-    /// An attempt of one of them is over.
-    #[inline(always)] // every request passes here
+    /// Tells one of them that an attempt is over.
     pub(crate) fn end(&mut self, now: Time, order: &Order, end: End) {
-        let &Order { id, balancer, backend, .. } = order;
-        self.turn_to(now, balancer).handle_end(now, id, end);
-        self.views.ended(now, balancer, backend);
-    }
-
-    /// An attempt of one of them is answered; it is over where the answer is delivered.
-    #[inline(always)] // every request passes here
-    pub(crate) fn answered(&mut self, now: Time, order: &Order, head: Head) -> Next {
-        let &Order { id, balancer, backend, .. } = order;
-        let next = self.turn_to(now, balancer).handle_answer(now, id, head);
-        if next == Next::Deliver {
-            self.views.ended(now, balancer, backend);
+        if let Some(balancer) = self.turn_to(now, order.balancer) {
+            balancer.handle_end(now, order.id, end);
+            self.ended(now, order);
         }
-        next
     }
 
-    /// What they see of the backends.
-    pub(crate) const fn views(&self) -> &Views {
-        &self.views
+    /// What they see of the backends, if anything.
+    pub(crate) fn views(&self) -> Option<&Views> {
+        self.views.as_deref()
     }
 
     /// See [`Balancers::views`].
-    pub(crate) const fn views_mut(&mut self) -> &mut Views {
-        &mut self.views
+    #[inline]
+    pub(crate) fn views_mut(&mut self) -> Option<&mut Views> {
+        self.views.as_deref_mut()
     }
 
     /// One of them, to hear from.
-    pub(crate) fn drain(&mut self, balancer: u32) -> &mut Balancer {
-        &mut self.all[balancer as usize].balancer
+    pub(crate) fn drain(&mut self, balancer: u32) -> Option<&mut Balancer> {
+        Some(&mut self.all.get_mut(balancer as usize)?.balancer)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Balancer> {
         self.all.iter().map(|station| &station.balancer)
     }
 
-    /// Somebody to look at, until `None`.
-    #[inline]
+    /// Who was spoken to, if it has something to say or wants to be called earlier than the agenda
+    /// knows; mostly it does not.
+    #[inline(always)] // every request passes here, twice
     pub(crate) fn next_touched(&mut self) -> Option<u32> {
-        let last = self.touched?;
-        self.touched = self.touched_before.pop();
-        Some(last)
+        let touched = std::mem::replace(&mut self.touched, NOBODY);
+        let Station { balancer, wake } = self.all.get(touched as usize)?;
+        let calls = balancer.poll_timeout().is_some_and(|at| at < *wake);
+        (calls || balancer.has_output()).then_some(touched)
     }
 
     /// An entry of the agenda has come; whether it is the one that counts.

@@ -221,38 +221,43 @@ impl<'a> Engine<'a> {
         self.agenda.push(Time::ZERO + shape.warmup, Event::Boundary(0));
         self.push_fault(0);
         self.push_arrival();
-        self.settle_subject();
+        for balancer in 0..self.subject.balancers() {
+            self.settle_balancer(balancer);
+        }
     }
 
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
-        let mut events = 0_u64;
-        while !(self.coming.is_none()
-            && self.boundaries_left == 0
-            && self.under_way.requests() == 0)
-        {
-            if events.is_multiple_of(STOP_EVERY) {
-                if stop.is_raised() {
-                    self.abandon();
-                    self.recorder.interrupted(self.now);
+        while !self.is_over() {
+            if stop.is_raised() {
+                self.abandon();
+                self.recorder.interrupted(self.now);
+                break;
+            }
+            self.check_limits()?;
+            for _ in 0..STOP_EVERY {
+                match self.pop() {
+                    Due::Arrival => self.play_arrival(),
+                    Due::Wake(backend) => self.play_wake(backend),
+                    Due::Event(event) => self.handle(event),
+                }
+                if self.next.is_some() {
+                    self.go_on();
+                }
+                if self.is_over() {
                     break;
                 }
-                self.check_limits()?;
-            }
-            events += 1;
-            match self.pop() {
-                Due::Arrival => self.play_arrival(),
-                Due::Wake(backend) => self.play_wake(backend),
-                Due::Event(event) => self.handle(event),
-            }
-            self.settle_subject();
-            if self.next.is_some() {
-                self.go_on();
             }
         }
         // The last of all samples: by then every request has ended.
         self.sample();
         self.report_left_out();
         Ok(())
+    }
+
+    /// Whether nothing is to come.
+    #[inline]
+    fn is_over(&self) -> bool {
+        self.coming.is_none() && self.boundaries_left == 0 && self.under_way.requests() == 0
     }
 
     /// A request arrives, and as a rule is with its backend at once.
@@ -276,6 +281,7 @@ impl<'a> Engine<'a> {
         if let Some(Next::Event(Event::Answer(leg, status))) = self.next {
             self.next = None;
             self.answer(leg, status);
+            self.settle_subject();
         }
     }
 
@@ -287,7 +293,6 @@ impl<'a> Engine<'a> {
                 Next::Request(parcel) => self.deliver_rarely(parcel),
                 Next::Event(event) => self.handle(event),
             }
-            self.settle_subject();
         }
     }
 
@@ -352,20 +357,20 @@ impl<'a> Engine<'a> {
             Event::ProbeEnd(check) => self.probe_end(check),
             Event::Idle(backend, balancer) => self.subject.idle(self.now, balancer, backend),
         }
+        self.settle_subject();
     }
 
-    /// Does what the balancers that were spoken to have put out, and calls them again when they
-    /// want.
-    #[inline]
+    /// To be called after whatever may speak to a balancer: hears what it has to say.
+    #[inline(always)] // every request passes here, twice
     fn settle_subject(&mut self) {
-        // Half of the events speak to none.
-        while let Some(balancer) = self.subject.next_touched() {
+        if let Some(balancer) = self.subject.next_touched() {
             self.settle_balancer(balancer);
         }
         debug_assert!(self.losers.is_empty(), "a balancer breaks off what it has decided against");
     }
 
-    #[inline(always)] // half of the events speak to one
+    /// Does what a balancer has put out, and calls it again when it wants.
+    #[cold]
     fn settle_balancer(&mut self, balancer: u32) {
         while let Some(output) = self.subject.poll_output(balancer) {
             self.perform(balancer, output);

@@ -5,16 +5,18 @@ use base::{
     AttemptId, BackendId, FailureKind, Outcome, ProbeId, RequestId, RequestMeta, Rng, Sent, Time,
 };
 use policy::{Attempt, Built, End, Head, Next, Output, ProbeResult, Reject, State, Verdict};
-use scenario::{BackendSpec, ProxySpec, SubjectKind};
+use scenario::{BackendSpec, ProxySpec};
 
 use crate::balancers::Balancers;
+use crate::views::Views;
 
 /// The subject of a trial.
-pub(crate) enum Subject {
-    /// The lab's balancers.
-    Lab(Box<Balancers>),
-    /// Nothing: clients go round the backends themselves.
-    Direct { next: u32, backends: u32 },
+pub(crate) struct Subject {
+    /// None, where nothing stands between: then clients go round the backends themselves.
+    balancers: Balancers,
+    /// The backend that is next on this way, and how many there are.
+    next: u32,
+    backends: u32,
 }
 
 /// An attempt to be sent: what is kept of it while it is under way.
@@ -75,12 +77,14 @@ impl Step {
 impl Balancers {
     /// An attempt of a balancer, which begins.
     fn send(&mut self, now: Time, balancer: u32, attempt: &Attempt) -> Step {
-        self.views_mut().began(now, balancer, attempt.backend.slot);
+        if let Some(views) = self.views_mut() {
+            views.began(now, balancer, attempt.backend.slot);
+        }
         Step::send(balancer, attempt)
     }
 
     /// What follows an attempt's head, or its failure: another one, or what its request ends with.
-    #[inline(always)] // every request passes here
+    #[cold] // mostly an answer is delivered, which is looked for first
     fn go_on(&mut self, now: Time, order: &Order, next: Next, last: (Step, End)) -> Step {
         let (step, end) = match next {
             Next::Retry(attempt) => (self.send(now, order.balancer, &attempt), End::Aborted),
@@ -94,82 +98,75 @@ impl Balancers {
 
 impl Subject {
     pub(crate) fn new(proxy: &ProxySpec, backends: &[BackendSpec], rng: &Rng) -> Self {
-        match proxy.kind {
-            SubjectKind::Direct => Self::Direct { next: 0, backends: backends.len() as u32 },
-            SubjectKind::Lab => Self::Lab(Box::new(Balancers::new(proxy, backends, rng))),
-        }
+        let balancers = Balancers::new(proxy, backends, rng);
+        Self { balancers, next: 0, backends: backends.len() as u32 }
     }
 
     /// How many balancers there are.
     pub(crate) const fn balancers(&self) -> u32 {
-        match self {
-            Self::Lab(balancers) => balancers.len() as u32,
-            Self::Direct { .. } => 0,
-        }
+        self.balancers.len() as u32
     }
 
     /// Which balancer the next request comes to.
     pub(crate) fn next_balancer(&mut self) -> u32 {
-        match self {
-            Self::Lab(balancers) => balancers.draw(),
-            Self::Direct { .. } => 0,
-        }
+        self.balancers.draw()
     }
 
     /// A request arrives at a balancer.
     #[inline(always)] // every request passes here
     pub(crate) fn request(&mut self, now: Time, balancer: u32, meta: RequestMeta) -> Step {
-        match self {
-            Self::Lab(balancers) => {
-                match balancers.turn_to(now, balancer).handle_request(now, meta) {
-                    Verdict::Send(attempt) => balancers.send(now, balancer, &attempt),
-                    Verdict::Wait(_) => Step::Wait,
-                    Verdict::Reject(why) => Step::rejected(why),
-                }
-            }
-            Self::Direct { next, backends } => {
-                let backend = *next;
-                *next = (backend + 1) % *backends;
-                let order = Order { id: AttemptId(0), balancer, backend, number: 1 };
-                Step::Send(order, Limits { connect_by: Time::MAX, answer_by: Time::MAX })
-            }
+        let Some(decides) = self.balancers.turn_to(now, balancer) else {
+            return self.go_round(balancer);
+        };
+        match decides.handle_request(now, meta) {
+            Verdict::Send(attempt) => self.balancers.send(now, balancer, &attempt),
+            Verdict::Wait(_) => Step::Wait,
+            Verdict::Reject(why) => Step::rejected(why),
         }
+    }
+
+    /// A request goes to whom it is the turn of.
+    fn go_round(&mut self, balancer: u32) -> Step {
+        let backend = self.next;
+        self.next = (backend + 1) % self.backends;
+        let order = Order { id: AttemptId(0), balancer, backend, number: 1 };
+        Step::Send(order, Limits { connect_by: Time::MAX, answer_by: Time::MAX })
     }
 
     /// An attempt will end soon.
     #[inline]
     pub(crate) fn prefetch(&self, order: &Order) {
-        if let Self::Lab(balancers) = self {
-            balancers.get(order.balancer).prefetch(order.id, order.backend);
+        if let Some(balancer) = self.balancers.get(order.balancer) {
+            balancer.prefetch(order.id, order.backend);
         }
     }
 
     /// The same, when what [`Subject::prefetch`] asked for is there.
     #[inline]
     pub(crate) fn prefetch_candidate(&self, order: &Order) {
-        if let Self::Lab(balancers) = self {
-            balancers.get(order.balancer).prefetch_candidate(order.backend);
+        if let Some(balancer) = self.balancers.get(order.balancer) {
+            balancer.prefetch_candidate(order.backend);
         }
     }
 
     /// An attempt that a balancer has put out to be sent.
     pub(crate) fn send(&mut self, now: Time, balancer: u32, attempt: &Attempt) -> Step {
-        match self {
-            Self::Lab(balancers) => balancers.send(now, balancer, attempt),
-            Self::Direct { .. } => Step::send(balancer, attempt),
-        }
+        self.balancers.send(now, balancer, attempt)
     }
 
     /// An attempt is answered.
     #[inline(always)] // every request passes here
     pub(crate) fn answered(&mut self, now: Time, order: &Order, status: u16) -> Step {
         let answer = Step::answer(status);
-        let Self::Lab(balancers) = self else { return answer };
+        let Some(decides) = self.balancers.turn_to(now, order.balancer) else { return answer };
         // Simulated requests have no body that could not be sent again.
         let head = Head::Status { status, replayable: true, retry_after: None };
-        match balancers.answered(now, order, head) {
-            Next::Deliver => answer,
-            next => balancers.go_on(now, order, next, (answer, End::Complete)),
+        match decides.handle_answer(now, order.id, head) {
+            Next::Deliver => {
+                self.balancers.ended(now, order);
+                answer
+            }
+            next => self.balancers.go_on(now, order, next, (answer, End::Complete)),
         }
     }
 
@@ -182,125 +179,109 @@ impl Subject {
         sent: Sent,
         reused: bool,
     ) -> Step {
-        let Self::Lab(balancers) = self else { return Step::End(Outcome::Failed(error), None) };
+        let Some(decides) = self.balancers.turn_to(now, order.balancer) else {
+            return Step::End(Outcome::Failed(error), None);
+        };
         let head = Head::Failed { error, sent, reused, replayable: true };
-        let next = balancers.turn_to(now, order.balancer).handle_head(now, order.id, head);
+        let next = decides.handle_head(now, order.id, head);
         let failure = Step::answer(error.gateway_status());
-        balancers.go_on(now, order, next, (failure, End::UpstreamBroke))
+        self.balancers.go_on(now, order, next, (failure, End::UpstreamBroke))
     }
 
     /// The client left during an attempt.
     pub(crate) fn client_left(&mut self, now: Time, order: &Order) {
-        self.end(now, order, End::ClientLeft);
+        self.balancers.end(now, order, End::ClientLeft);
     }
 
     /// The client of a request left that has no attempt under way.
     pub(crate) fn cancelled(&mut self, now: Time, balancer: u32, request: RequestId) {
-        if let Self::Lab(balancers) = self {
-            balancers.turn_to(now, balancer).handle_cancel(now, request);
+        if let Some(decides) = self.balancers.turn_to(now, balancer) {
+            decides.handle_cancel(now, request);
         }
     }
 
     /// An attempt was broken off as the subject wished.
     pub(crate) fn aborted(&mut self, now: Time, order: &Order) {
-        self.end(now, order, End::Aborted);
-    }
-
-    fn end(&mut self, now: Time, order: &Order, end: End) {
-        if let Self::Lab(balancers) = self {
-            balancers.end(now, order, end);
-        }
+        self.balancers.end(now, order, End::Aborted);
     }
 
     pub(crate) fn probed(&mut self, now: Time, balancer: u32, probe: ProbeId, found: ProbeResult) {
-        if let Self::Lab(balancers) = self {
-            balancers.turn_to(now, balancer).handle_probe(now, probe, found);
+        if let Some(decides) = self.balancers.turn_to(now, balancer) {
+            decides.handle_probe(now, probe, found);
         }
     }
 
     /// A backend says that it is idle.
     pub(crate) fn idle(&mut self, now: Time, balancer: u32, backend: u32) {
-        if let Self::Lab(balancers) = self {
+        if let Some(decides) = self.balancers.turn_to(now, balancer) {
             // A pool that is filled once has each backend in the slot of its index.
-            let id = BackendId { slot: backend, generation: 0 };
-            balancers.turn_to(now, balancer).handle_idle(id);
+            decides.handle_idle(BackendId { slot: backend, generation: 0 });
         }
     }
 
     pub(crate) fn built(&mut self, now: Time, balancer: u32, built: Built) {
-        if let Self::Lab(balancers) = self {
-            balancers.turn_to(now, balancer).handle_built(now, built);
+        if let Some(decides) = self.balancers.turn_to(now, balancer) {
+            decides.handle_built(now, built);
         }
     }
 
     /// An entry of the agenda has come.
     #[cold]
     pub(crate) fn timeout(&mut self, now: Time, balancer: u32) {
-        if let Self::Lab(balancers) = self
-            && balancers.wakes(now, balancer)
+        if self.balancers.wakes(now, balancer)
+            && let Some(decides) = self.balancers.turn_to(now, balancer)
         {
-            balancers.turn_to(now, balancer).handle_timeout(now);
+            decides.handle_timeout(now);
         }
     }
 
-    /// A balancer that was spoken to, until `None`: what it has to say and when it wants to be
-    /// called is to be looked at.
+    /// The balancer that was spoken to, where what it has to say, or when it wants to be called, is to
+    /// be looked at.
+    #[inline(always)] // every request passes here, twice
     pub(crate) fn next_touched(&mut self) -> Option<u32> {
-        match self {
-            Self::Lab(balancers) => balancers.next_touched(),
-            Self::Direct { .. } => None,
-        }
+        self.balancers.next_touched()
     }
 
     /// When to call [`Subject::timeout`], if the agenda does not know it yet.
     pub(crate) fn arm(&mut self, balancer: u32) -> Option<Time> {
-        match self {
-            Self::Lab(balancers) => balancers.arm(balancer),
-            Self::Direct { .. } => None,
-        }
+        self.balancers.arm(balancer)
     }
 
     pub(crate) fn poll_output(&mut self, balancer: u32) -> Option<Output> {
-        match self {
-            Self::Lab(balancers) => balancers.drain(balancer).poll_output(),
-            Self::Direct { .. } => None,
-        }
+        self.balancers.drain(balancer)?.poll_output()
     }
 
     /// Whether a backend's work is to be told to [`Subject::free_at`].
     pub(crate) fn wants_work(&self) -> bool {
-        matches!(self, Self::Lab(balancers) if balancers.views().show_work())
+        self.balancers.views().is_some_and(Views::show_work)
     }
 
     /// When a backend will have a free server, as things stand.
     pub(crate) fn free_at(&mut self, now: Time, backend: u32, at: Time) {
-        if let Self::Lab(balancers) = self {
-            balancers.views_mut().free_at(now, backend, at);
+        if let Some(views) = self.balancers.views_mut() {
+            views.free_at(now, backend, at);
         }
     }
 
     /// What balancers will be shown and are not yet.
     pub(crate) fn unseen(&self) -> usize {
-        match self {
-            Self::Lab(balancers) => balancers.views().coming(),
-            Self::Direct { .. } => 0,
-        }
+        self.balancers.views().map_or(0, Views::coming)
     }
 
     /// Attempts beyond the first of each request so far, where somebody can tell: a hedge loads the
     /// backends as a retry does.
     pub(crate) fn retries(&self) -> Option<u64> {
-        let Self::Lab(balancers) = self else { return None };
-        let counts = balancers.iter().map(policy::Balancer::counts);
-        Some(counts.map(|counts| counts.retries + counts.hedges).sum())
+        let counts = self.balancers.iter().map(policy::Balancer::counts);
+        let further = counts.map(|counts| counts.retries + counts.hedges);
+        (self.balancers.len() > 0).then(|| further.sum())
     }
 
     /// The state of every backend by the word of the first balancer, as good as any: what the
     /// others find they tell as events. Empty where there is none.
     pub(crate) fn states(&self, backends: usize) -> Vec<&'static str> {
-        let Self::Lab(balancers) = self else { return vec![""; backends] };
+        let Some(balancer) = self.balancers.get(0) else { return vec![""; backends] };
         let mut states = vec!["removed"; backends];
-        for status in balancers.get(0).pool().statuses() {
+        for status in balancer.pool().statuses() {
             states[status.id.slot as usize] = State::word(status.state);
         }
         states

@@ -7,7 +7,7 @@ use scenario::ViewSpec;
 
 use crate::board::{Board, Lag};
 
-/// What there is to be shown; nothing, unless the scenario asks for it.
+/// What there is to be shown, where the scenario asks for it.
 #[derive(Debug)]
 pub(crate) struct Views {
     in_flight: Option<InFlight>,
@@ -51,19 +51,18 @@ impl InFlight {
 }
 
 impl Views {
-    /// `work`: the strategy needs it.
-    pub(crate) fn new(spec: &ViewSpec, work: bool, backends: usize, balancers: usize) -> Self {
+    /// `work`: the strategy needs it. `None`: there is nothing to be shown.
+    pub(crate) fn of(
+        spec: &ViewSpec,
+        work: bool,
+        backends: usize,
+        balancers: usize,
+    ) -> Option<Self> {
         let lag = Lag { delay: spec.delay, refresh: spec.refresh };
         let in_flight = (spec.shared || !lag.is_none())
             .then(|| InFlight::new(lag, spec.shared, backends, balancers));
         let work = work.then(|| Board::new(lag, backends, balancers, Time::ZERO));
-        Self { in_flight, work }
-    }
-
-    /// Whether there is nothing to be shown.
-    #[inline]
-    pub(crate) const fn are_empty(&self) -> bool {
-        self.in_flight.is_none() && self.work.is_none()
+        (in_flight.is_some() || work.is_some()).then_some(Self { in_flight, work })
     }
 
     /// Whether what is shown of the attempts in flight is old.
@@ -105,7 +104,7 @@ impl Views {
     }
 
     /// Brings a balancer up to date.
-    #[inline(never)] // or it makes long what asks for it, mostly in vain
+    #[cold] // or it makes long what asks for it, mostly in vain
     pub(crate) fn show(&mut self, now: Time, number: u32, balancer: &mut Balancer) {
         // A pool that is filled once has each backend in the slot of its index.
         let id = |backend| BackendId { slot: backend, generation: 0 };
