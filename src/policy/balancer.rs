@@ -25,6 +25,7 @@ use base::{AttemptId, BackendId, Key, ProbeId, Rng, Time};
 use self::consult::Consultation;
 use self::digest::Digest;
 pub use self::explain::{Excluded, Explained, Explanation, MAX_EXPLAINED};
+use self::rules::removes_silent;
 use self::under_way::UnderWay;
 use self::upkeep::{Upkeep, valid_weight};
 use crate::adaptive::Adaptive;
@@ -84,6 +85,7 @@ impl Balancer {
         let mut pool = Pool::new();
         pool.set_warming(settings.slow_start.is_some());
         pool.set_panic(settings.panic.clone());
+        pool.note_life(Time::ZERO, removes_silent(settings.health.as_ref()));
         pool.set_most_in_flight(settings.limits.as_ref().and_then(|limits| limits.max_in_flight));
         Self {
             consultation: Consultation::new(&*strategy),

@@ -16,19 +16,21 @@ pub(crate) use self::service::Ejection;
 pub use self::sights::Sight;
 use self::sights::Sights;
 pub use self::status::{BackendStatus, State};
-use self::traffic::Traffic;
 use crate::health::Check;
 use crate::outlier::Failure;
 use crate::settings::PanicSettings;
 use crate::strategy::Candidates;
 
-/// A backend that may be picked, as strategies see it: 16 bytes, so that a scan stays in cache.
+/// A backend as strategies see it that may be picked, with what requests do to it: 24 bytes, so that a
+/// scan stays in cache.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
     pub(crate) id: BackendId,
     pub(crate) weight: u32,
     /// What is shown: the balancer's own attempts, unless it is told otherwise (see `sights`).
     pub(crate) in_flight: u32,
+    /// This balancer's attempts so far.
+    attempts: u64,
 }
 
 /// One backend. The balancer writes it through [`Pool`] alone, which keeps the candidates in step.
@@ -69,9 +71,6 @@ pub(crate) struct Totals {
     pub(crate) in_flight: u64,
 }
 
-/// No place among the candidates.
-const NOWHERE: u32 = u32::MAX;
-
 /// The backends of a balancer.
 #[derive(Debug)]
 pub struct Pool {
@@ -83,8 +82,14 @@ pub struct Pool {
     /// [`Pool::refresh`].
     candidates: Vec<Candidate>,
     totals: Totals,
-    /// By slot.
-    traffic: Vec<Traffic>,
+    /// The rows of those that are no candidates.
+    resting: Vec<Candidate>,
+    /// By slot: where its tenant's row is.
+    places: Vec<u32>,
+    /// By slot: when its tenant gave the latest sign of life.
+    alive_at: Vec<Time>,
+    /// See [`Pool::note_life`].
+    notes_life: bool,
     /// What of the candidates or their weights is no longer as in `candidates`.
     outdated: Outdated,
     /// Backends added so far.
@@ -129,7 +134,7 @@ impl Pool {
             state: backend.state,
             reason: &backend.reason,
             since: backend.since,
-            in_flight: traffic.in_flight,
+            in_flight: self.own(traffic),
             attempts: traffic.attempts,
             failures: backend.failures,
             last_failure: backend.last_failure,
@@ -180,7 +185,10 @@ impl Pool {
             names: BTreeSet::new(),
             candidates: Vec::new(),
             totals: Totals { weight: 0, in_flight: 0 },
-            traffic: Vec::new(),
+            resting: Vec::new(),
+            places: Vec::new(),
+            alive_at: Vec::new(),
+            notes_life: false,
             outdated: Outdated::Nothing,
             joined: 0,
             ready: 0,
@@ -299,7 +307,7 @@ impl Pool {
         }
         let before = scratch.len();
         if self.full > 0 {
-            scratch.retain(|c| !self.is_full(c.id));
+            scratch.retain(|c| !self.is_at_limit(c));
         }
         Candidates::new(self, scratch, excluded, scratch.len() < before)
     }
@@ -307,7 +315,7 @@ impl Pool {
     /// The most attempts in flight at one backend from now on; those beyond it end in peace.
     pub(crate) fn set_most_in_flight(&mut self, most: Option<u32>) {
         self.most_in_flight = most.unwrap_or(u32::MAX);
-        self.full = self.candidates.iter().filter(|c| self.is_at_limit(c.id)).count();
+        self.full = self.candidates.iter().filter(|c| self.is_at_limit(c)).count();
     }
 
     /// Whether one of the candidates may have one more attempt.
@@ -317,7 +325,7 @@ impl Pool {
 
     /// Whether this backend may have no more attempts.
     pub(crate) fn is_full(&self, id: BackendId) -> bool {
-        self.full > 0 && self.is_at_limit(id)
+        self.full > 0 && self.traffic_of(id).is_some_and(|row| self.is_at_limit(row))
     }
 
     /// Whether this backend is one of all candidates.

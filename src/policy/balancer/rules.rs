@@ -29,6 +29,7 @@ impl Balancer {
         }
         let ids = self.ids();
         let was_on = self.settings.health.is_some();
+        self.pool.note_life(now, removes_silent(health.as_ref()));
         self.settings.health = health;
         let Some(health) = &self.settings.health else {
             for id in ids {
@@ -49,8 +50,6 @@ impl Balancer {
                 self.settle(now, id, "other health checks");
             } else {
                 backend.check = Some(Check::trusted(rise, fall));
-                // Nobody asked it, so its silence begins now.
-                self.pool.note_alive(now, id);
                 self.upkeep.schedule.add(now, id);
             }
             self.look_after(now, id);
@@ -93,4 +92,9 @@ impl Balancer {
     fn ids(&self) -> Vec<BackendId> {
         self.pool.statuses().map(|backend| backend.id).collect()
     }
+}
+
+/// Whether it matters who gives signs of life.
+pub(super) fn removes_silent(health: Option<&HealthSettings>) -> bool {
+    health.is_some_and(|health| health.remove_after.is_some())
 }

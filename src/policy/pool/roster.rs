@@ -3,7 +3,7 @@
 
 use base::BackendId;
 
-use super::{Candidate, NOWHERE, Pool, Totals};
+use super::{Candidate, Pool, Totals};
 
 /// What of the list is out of date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,69 +45,72 @@ impl Pool {
 
     fn refresh_all(&mut self) {
         self.full = 0;
-        self.candidates.clear();
         self.totals = Totals::default();
-        self.traffic.iter_mut().for_each(|traffic| traffic.place = NOWHERE);
+        let former = std::mem::take(&mut self.candidates);
+        self.candidates.reserve(former.len());
         for i in 0..self.order.len() {
-            if let Some(entry) = self.entry(self.order[i]) {
-                self.traffic[entry.id.slot as usize].place = self.candidates.len() as u32;
-                self.count_entry(&entry);
-                self.candidates.push(entry);
-            }
+            let id = self.order[i];
+            let place = self.place(id) as usize;
+            let stood = former.get(place).filter(|row| row.id == id).copied();
+            let Some(weight) = self.weight_shown(id) else {
+                stood.into_iter().for_each(|row| self.rest(row));
+                continue;
+            };
+            let row = stood.or_else(|| self.take_resting(id)).expect("all have a row");
+            let row = Candidate { weight, ..row };
+            self.places[id.slot as usize] = self.candidates.len() as u32;
+            self.count_in_list(&row);
+            self.candidates.push(row);
         }
     }
 
     fn refresh_one(&mut self, id: BackendId) {
         let former = self.place_of(id);
         if let Some(place) = former {
-            let entry = self.candidates[place];
-            self.totals.weight -= u64::from(entry.weight);
-            self.totals.in_flight -= u64::from(entry.in_flight);
-            self.full -= usize::from(self.is_at_limit(id));
+            let row = self.candidates[place];
+            self.totals.weight -= u64::from(row.weight);
+            self.totals.in_flight -= u64::from(row.in_flight);
+            self.full -= usize::from(self.is_at_limit(&row));
         }
-        let entry = self.entry(id);
-        if let Some(entry) = &entry {
-            self.count_entry(entry);
-        }
-        match (former, entry) {
-            (Some(place), Some(entry)) => self.candidates[place] = entry,
+        match (former, self.weight_shown(id)) {
+            (Some(place), Some(weight)) => {
+                self.candidates[place].weight = weight;
+                let row = self.candidates[place];
+                self.count_in_list(&row);
+            }
             (Some(place), None) => {
-                self.candidates.remove(place);
-                self.traffic[id.slot as usize].place = NOWHERE;
+                let row = self.candidates.remove(place);
+                self.rest(row);
                 self.number_from(place);
             }
-            (None, Some(entry)) => {
+            (None, Some(weight)) => {
+                let row = self.take_resting(id).expect("who is no candidate rests");
+                let row = Candidate { weight, ..row };
                 let joined = |id| self.get(id).map(|backend| backend.joined);
                 let place = self.candidates.partition_point(|c| joined(c.id) < joined(id));
-                self.candidates.insert(place, entry);
+                self.candidates.insert(place, row);
+                self.count_in_list(&row);
                 self.number_from(place);
             }
             (None, None) => {}
         }
     }
 
-    /// What the list holds of this backend.
-    fn entry(&self, id: BackendId) -> Option<Candidate> {
+    /// What the list says this backend weighs, if it is to be there.
+    fn weight_shown(&self, id: BackendId) -> Option<u32> {
         let backend = self.get(id).filter(|backend| self.is_to_be_candidate(backend))?;
-        let in_flight = self.traffic_of(id)?.shown;
-        Some(Candidate { id, weight: self.weight_now(backend), in_flight })
+        Some(self.weight_now(backend))
     }
 
-    fn count_entry(&mut self, entry: &Candidate) {
-        self.totals.weight += u64::from(entry.weight);
-        self.totals.in_flight += u64::from(entry.in_flight);
-        self.full += usize::from(self.is_at_limit(entry.id));
+    fn count_in_list(&mut self, row: &Candidate) {
+        self.totals.weight += u64::from(row.weight);
+        self.totals.in_flight += u64::from(row.in_flight);
+        self.full += usize::from(self.is_at_limit(row));
     }
 
-    /// Whether this backend has as many attempts in flight as it may, or more.
-    pub(super) fn is_at_limit(&self, id: BackendId) -> bool {
-        self.traffic_of(id).is_some_and(|traffic| traffic.in_flight >= self.most_in_flight)
-    }
-
-    fn number_from(&mut self, place: usize) {
-        for (place, candidate) in self.candidates.iter().enumerate().skip(place) {
-            self.traffic[candidate.id.slot as usize].place = place as u32;
-        }
+    /// Whether a backend has as many attempts in flight as it may, or more.
+    pub(super) fn is_at_limit(&self, row: &Candidate) -> bool {
+        self.own(row) >= self.most_in_flight
     }
 }
 

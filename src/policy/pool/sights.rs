@@ -19,6 +19,9 @@ pub enum Sight {
 pub(super) struct Sights {
     /// What an own attempt that begins or ends changes in what is shown: 1, or 0 for nothing.
     own: u32,
+    /// Per slot: what is shown beyond the own attempts, wrapping where that is less. Empty until it
+    /// is another number somewhere.
+    beyond: Vec<u32>,
     /// Per slot; empty until somebody tells.
     free_at: Vec<Time>,
     /// See [`Pool::is_told_of_idle`].
@@ -27,12 +30,40 @@ pub(super) struct Sights {
 
 impl Sights {
     pub(super) const fn new() -> Self {
-        Self { own: 1, free_at: Vec::new(), idle_told: false }
+        Self { own: 1, beyond: Vec::new(), free_at: Vec::new(), idle_told: false }
     }
 
     #[inline]
     pub(super) const fn own_shown(&self) -> u32 {
         self.own
+    }
+
+    /// What is shown of a slot beyond the own attempts.
+    #[inline]
+    pub(super) fn beyond(&self, slot: u32) -> u32 {
+        self.beyond.get(slot as usize).copied().unwrap_or(0)
+    }
+
+    /// So many own attempts more, or less, of which nothing shows.
+    #[cold]
+    pub(super) fn hide(&mut self, slot: u32, more: i32) {
+        let beyond = self.beyond(slot).wrapping_add_signed(-more);
+        self.set_beyond(slot, beyond);
+    }
+
+    /// The slot has another tenant.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if self.beyond(slot) != 0 {
+            self.set_beyond(slot, 0);
+        }
+    }
+
+    fn set_beyond(&mut self, slot: u32, beyond: u32) {
+        let slot = slot as usize;
+        if self.beyond.len() <= slot {
+            self.beyond.resize(slot + 1, 0);
+        }
+        self.beyond[slot] = beyond;
     }
 }
 
@@ -55,15 +86,17 @@ impl Pool {
 
     /// Shows something of a backend; nothing where it is gone.
     pub(crate) fn show(&mut self, id: BackendId, sight: Sight) {
-        let Some(traffic) = self.traffic_mut(id) else { return };
+        let Some(own) = self.traffic_of(id).map(|row| self.own(row)) else { return };
         match sight {
             Sight::InFlight(count) => {
-                traffic.shown = count;
+                self.sights.set_beyond(id.slot, count.wrapping_sub(own));
                 if let Some(place) = self.place_of(id) {
                     let shown = &mut self.candidates[place].in_flight;
                     self.totals.in_flight -= u64::from(*shown);
                     self.totals.in_flight += u64::from(count);
                     *shown = count;
+                } else if let Some(row) = self.resting_mut(id) {
+                    row.in_flight = count;
                 }
             }
             Sight::FreeAt(at) => {
