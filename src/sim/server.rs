@@ -13,7 +13,7 @@ use workload::{Admission, Answer, BackendModel, Behaviour, FaultChange, FaultKin
 #[repr(align(128))]
 pub(crate) struct Server {
     pub(crate) behaviour: Behaviour,
-    /// The agenda's entry for the next answer that counts; others are leftovers.
+    /// When the agenda has a look at it; [`Time::MAX`] while it has none.
     wake: Time,
     failed: u64,
     /// Crashes so far: a connection of an earlier life is reset.
