@@ -54,13 +54,16 @@ pub(crate) struct Agenda<E> {
     /// comes.
     rarely: Earliest,
     lanes: [VecDeque<Entry<E>>; LANES],
+    /// What was to come to a lane, and comes before what stands there.
+    strays: BinaryHeap<Entry<E>>,
     heap: BinaryHeap<Entry<E>>,
     seq: u64,
 }
 
 /// Where events stand that are not usual, besides the lanes. A network without delay is nearly always
 /// empty: what travels is the next thing that happens.
-const HEAP: usize = LANES;
+const STRAYS: usize = LANES;
+const HEAP: usize = LANES + 1;
 
 /// A place, and when comes what stands first there.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +108,7 @@ impl<E> Entry<E> {
 
 impl<E> PartialEq for Entry<E> {
     fn eq(&self, other: &Self) -> bool {
-        self.seq == other.seq
+        self.rank() == other.rank()
     }
 }
 
@@ -132,6 +135,7 @@ impl<E> Agenda<E> {
             arrival: NEVER,
             rarely: Earliest::NEVER,
             lanes: Default::default(),
+            strays: BinaryHeap::new(),
             heap: BinaryHeap::new(),
             seq: 0,
         }
@@ -141,7 +145,7 @@ impl<E> Agenda<E> {
     pub(crate) fn len(&self) -> usize {
         let lanes = self.lanes.iter().map(VecDeque::len).sum::<usize>();
         let arrival = usize::from(self.arrival < NEVER);
-        lanes + self.heap.len() + self.wakes.len() + arrival
+        lanes + self.strays.len() + self.heap.len() + self.wakes.len() + arrival
     }
 
     /// Whether it soon has no place left in the order of entry.
@@ -152,7 +156,8 @@ impl<E> Agenda<E> {
     /// Adds an event of any time.
     pub(crate) fn push(&mut self, at: Time, event: E) {
         let entry = self.entry(at, event);
-        self.push_to_heap(entry);
+        self.rarely = self.rarely.or(HEAP, entry.rank());
+        self.heap.push(entry);
     }
 
     /// Adds the next request, of which there is one at a time.
@@ -172,22 +177,28 @@ impl<E> Agenda<E> {
     /// in order all the same.
     pub(crate) fn push_to(&mut self, lane: Lane, at: Time, event: E) {
         let entry = self.entry(at, event);
+        self.put_in_lane(lane, entry);
+    }
+
+    /// The same, before all else that comes at that time but what came here like this.
+    pub(crate) fn push_before(&mut self, lane: Lane, at: Time, event: E) {
+        self.put_in_lane(lane, Entry { at, seq: 0, event });
+    }
+
+    fn put_in_lane(&mut self, lane: Lane, entry: Entry<E>) {
         let queue = &mut self.lanes[lane as usize];
+        let rank = entry.rank();
         match queue.back() {
-            Some(last) if last.at > at => self.push_to_heap(entry),
+            Some(last) if last.rank() > rank => {
+                self.strays.push(entry);
+                self.rarely = self.rarely.or(STRAYS, rank);
+            }
             Some(_) => queue.push_back(entry),
             None => {
-                let rank = entry.rank();
                 queue.push_back(entry);
                 self.rarely = self.rarely.or(lane as usize, rank);
             }
         }
-    }
-
-    fn push_to_heap(&mut self, entry: Entry<E>) {
-        let rank = entry.rank();
-        self.heap.push(entry);
-        self.rarely = self.rarely.or(HEAP, rank);
     }
 
     /// The looks at backends that are to come.
@@ -222,32 +233,36 @@ impl<E> Agenda<E> {
     fn pop_rarely(&mut self) -> Option<(Time, E)> {
         let entry = match self.rarely.place {
             HEAP => self.heap.pop()?,
+            STRAYS => self.strays.pop()?,
             lane => self.lanes[lane].pop_front()?,
         };
         self.seek_rarely();
         Some((entry.at, entry.event))
     }
 
-    /// Forgets void events of a lane of which `live` at most are not: deadlines of what has ended
+    /// Forgets void events of a lane, and of those that strayed from one, of which `live` at most are not: deadlines of what has ended
     /// would else be kept until they pass. Those in front go at once; the others when they are more
     /// than half, so that an event costs the same however long it would have stood there.
     #[inline(always)] // mostly there is nothing
     pub(crate) fn prune(&mut self, lane: Lane, live: usize, is_void: impl Fn(&E) -> bool) {
-        if !self.lanes[lane as usize].is_empty() {
+        if !self.lanes[lane as usize].is_empty() || !self.strays.is_empty() {
             self.prune_some(lane, live, is_void);
         }
     }
 
     fn prune_some(&mut self, lane: Lane, live: usize, is_void: impl Fn(&E) -> bool) {
         let queue = &mut self.lanes[lane as usize];
-        let before = queue.len();
+        let before = queue.len() + self.strays.len();
         while queue.front().is_some_and(|entry| is_void(&entry.event)) {
             queue.pop_front();
         }
         if queue.len() > 2 * live + FEW {
             queue.retain(|entry| !is_void(&entry.event));
         }
-        if queue.len() < before {
+        if self.strays.len() > 2 * live + FEW {
+            self.strays.retain(|entry| !is_void(&entry.event));
+        }
+        if queue.len() + self.strays.len() < before {
             self.seek_rarely();
         }
     }
@@ -255,7 +270,8 @@ impl<E> Agenda<E> {
     /// What stood first in one of the places is gone, or another came there.
     fn seek_rarely(&mut self) {
         let of_lane = |lane: usize| self.lanes[lane].front();
-        let first = [of_lane(0), of_lane(1), of_lane(2), self.heap.peek()];
+        let heaps = [self.strays.peek(), self.heap.peek()];
+        let first = [of_lane(0), of_lane(1), of_lane(2), heaps[0], heaps[1]];
         let ranks = first.map(|entry| entry.map_or(NEVER, Entry::rank));
         self.rarely = Earliest::NEVER;
         for (place, rank) in ranks.into_iter().enumerate() {
@@ -275,95 +291,4 @@ impl<E> Agenda<E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Stands for the next request, where events are numbers.
-    const REQUEST: u32 = u32::MAX;
-    const BACKENDS: usize = 10_000;
-
-    fn drain(agenda: &mut Agenda<u32>) -> Vec<u32> {
-        let due = std::iter::from_fn(|| agenda.pop());
-        let number = due.map(|(_, due)| match due {
-            Due::Arrival => REQUEST,
-            Due::Wake(number) | Due::Event(number) => number,
-        });
-        number.collect()
-    }
-
-    #[test]
-    fn events_come_in_order_of_time_and_then_of_entry() {
-        let at = Time::from_nanos;
-        let mut agenda = Agenda::new(BACKENDS);
-        agenda.push(at(5), 50);
-        agenda.push_to(Lane::Network, at(5), 51);
-        agenda.push_to(Lane::Attempt, at(9), 90);
-        agenda.push(at(5), 52);
-        agenda.push_to(Lane::Network, at(7), 70);
-        assert!(agenda.has_by(at(5)) && !agenda.has_by(at(4)));
-        agenda.push_to(Lane::Attempt, at(3), 30); // out of its lane's order
-        assert!(agenda.has_by(at(3)));
-        agenda.push(at(9), 91);
-        assert_eq!(agenda.len(), 7);
-        assert_eq!(drain(&mut agenda), [30, 50, 51, 52, 70, 90, 91]);
-        assert_eq!(agenda.len(), 0);
-    }
-
-    #[test]
-    fn it_says_so_before_its_order_has_no_place_left() {
-        let mut agenda = Agenda::<u32>::new(BACKENDS);
-        agenda.seq = MAX_EVENTS - RESERVE - 1;
-        assert!(!agenda.is_exhausted());
-        agenda.push(Time::ZERO, 1);
-        assert!(agenda.is_exhausted());
-        agenda.push(Time::ZERO, 2);
-        assert_eq!(drain(&mut agenda), [1, 2]);
-    }
-
-    #[test]
-    fn any_mixture_is_sorted() {
-        let lanes = [Lane::Network, Lane::Attempt, Lane::Patience];
-        assert_eq!(lanes.len(), LANES);
-        let mut rng = base::Rng::from_seed(1);
-        let mut agenda = Agenda::new(BACKENDS);
-        let mut expected = Vec::new();
-        for number in 0..10_000_u32 {
-            let at = Time::from_nanos(rng.below(1_000) as u64);
-            let mut event = number;
-            match rng.below(LANES + 3) {
-                5 => agenda.push_wake(at, event),
-                3 if agenda.arrival == NEVER => {
-                    event = REQUEST;
-                    agenda.push_arrival(at);
-                }
-                3 | 4 => agenda.push(at, event),
-                lane => agenda.push_to(lanes[lane], at, event),
-            }
-            expected.push((at, number, event));
-        }
-        expected.sort_unstable();
-        let expected: Vec<u32> = expected.into_iter().map(|(_, _, event)| event).collect();
-        assert_eq!(drain(&mut agenda), expected);
-    }
-
-    #[test]
-    fn void_events_at_the_front_are_forgotten() {
-        let mut agenda = Agenda::new(BACKENDS);
-        for event in [1, 3, 4, 5] {
-            agenda.push_to(Lane::Attempt, Time::from_nanos(event.into()), event);
-        }
-        agenda.prune(Lane::Attempt, 1, |event| event % 2 == 1);
-        assert_eq!(drain(&mut agenda), [4, 5]);
-    }
-
-    #[test]
-    fn void_events_behind_one_that_stays_are_forgotten_too() {
-        let mut agenda = Agenda::new(BACKENDS);
-        for event in 0..1_000_000 {
-            agenda.push_to(Lane::Attempt, Time::from_nanos(event.into()), event);
-            agenda.prune(Lane::Attempt, 2, |&other| other != 0 && other != event);
-            assert!(agenda.len() <= 2 * 2 + FEW + 1, "{} are kept", agenda.len());
-        }
-        assert_eq!(drain(&mut agenda)[0], 0, "and the one that stays is the first");
-    }
-}
+mod tests;

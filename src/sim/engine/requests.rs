@@ -76,7 +76,8 @@ impl Engine<'_> {
     }
 
     /// The first of those may lose patience that came in the same epoch as one who came then; from now
-    /// on the agenda has when each will, of those that wait still.
+    /// on the agenda has when each will, of those that wait still. An answer in the very nanosecond
+    /// comes too late, whatever is entered first.
     #[cold]
     pub(super) fn look_for_impatience(&mut self, at: Time) {
         if self.patience.waiting(at) == 0 {
@@ -88,7 +89,7 @@ impl Engine<'_> {
         those.sort_unstable();
         for (_, at, request) in those {
             let end = self.patience.end_of(at);
-            self.agenda.push_to(Lane::Patience, end, Event::Patience(request));
+            self.agenda.push_before(Lane::Patience, end, Event::Patience(request));
         }
     }
 

@@ -100,6 +100,38 @@ fn patience_ends_to_the_nanosecond_however_long_it_is() {
     }
 }
 
+/// Answers and timeouts in the very same nanosecond, some entered before and some after their like.
+#[test]
+fn an_answer_in_the_nanosecond_of_the_timeout_comes_too_late() {
+    for timeout in (4_000..5_200).step_by(50) {
+        let mut trial = trial("random", 1, constant(100), 20.0, 10);
+        trial.variant.load.shape.pattern = Pattern::Constant;
+        trial.variant.load.timeout = ms(timeout);
+        let record = play(&trial);
+        // Every request waits 50 ms longer than the one before it, to the first that is too late.
+        let waits = latencies(&record, |e| e.outcome == Outcome::Ok);
+        let longest = waits.iter().max().expect("the first ones are answered");
+        assert_eq!(*longest, ms(timeout - 50), "{timeout} ms");
+    }
+}
+
+/// Requests that went well are told in bulk, where none of them is kept.
+#[test]
+fn the_record_is_the_same_whether_requests_are_kept_or_not() {
+    let service = Distribution::Exponential { mean: 0.002 };
+    let mut trial = trial("p2c", 6, service, 2_000.0, 10);
+    trial.variant.load.timeout = ms(300);
+    trial.variant.faults = vec![fault(3_000, 1_500, &[1], FaultKind::Crash)];
+    trial.spans = vec![span(0, 2_000), span(2_500, 6_100)];
+    let kept = play(&trial);
+    trial.keep_requests = false;
+    let told = play(&trial);
+    assert!(told.requests().is_empty() && kept.requests().len() > 19_000);
+    assert!(kept.counts().failed > 0, "some did not go well");
+    assert_eq!(told.windows(), kept.windows());
+    assert_eq!(told.tallies(), kept.tallies());
+}
+
 /// The load is open: what was intended during a hang stays intended, and its latencies fall
 /// linearly from the length of the hang.
 #[test]
