@@ -191,7 +191,7 @@ impl<'a> Engine<'a> {
             losers: Vec::new(),
             checks: Slab::new(),
             load_watched: false,
-            ahead: Ahead::default(),
+            ahead: Ahead::new(variant.backends.len()),
             events_told: 0,
             boundaries_left: 0,
             most: MAX_PENDING,

@@ -2,8 +2,7 @@
 //!
 //! All clients wait equally long, and hardly any to the end. So time is cut into epochs, and of those who
 //! came in one of them nothing is kept but how many wait still. Only where somebody does when the first of
-//! them would lose patience are they looked for: a load whose clients all wait to the end looks at each
-//! open request eight times at most.
+//! them would lose patience are they looked for, among all requests that are open.
 
 use std::time::Duration;
 

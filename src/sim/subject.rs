@@ -133,6 +133,12 @@ impl Subject {
         Step::Send(order, Limits { connect_by: Time::MAX, answer_by: Time::MAX })
     }
 
+    /// Another request will come soon to this balancer; to which backend it will likely go.
+    #[inline]
+    pub(crate) fn foresee(&self, balancer: u32) -> Option<u32> {
+        self.balancers.get(balancer)?.foresee()
+    }
+
     /// An attempt will end soon.
     #[inline]
     pub(crate) fn prefetch(&self, order: &Order) {
@@ -242,7 +248,8 @@ impl Subject {
         self.balancers.next_touched()
     }
 
-    /// When to call [`Subject::timeout`], if the agenda does not know it yet.
+    /// All that a balancer had to say was heard. When to call [`Subject::timeout`], if the agenda does
+    /// not know it yet.
     pub(crate) fn arm(&mut self, balancer: u32) -> Option<Time> {
         self.balancers.arm(balancer)
     }

@@ -220,7 +220,7 @@ impl UnderWay {
     }
 
     /// An attempt will be asked for soon, and with a first one its request; one that is not the first
-    /// costs a fetch in vain.
+    /// is not fetched.
     #[inline]
     pub(crate) fn prefetch(&self, leg: Key) {
         self.requests.prefetch(leg);

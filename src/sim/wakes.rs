@@ -8,6 +8,8 @@
 
 use std::cmp::Reverse;
 
+use base::prefetch;
+
 use crate::agenda::{NEVER, Rank, time_of};
 
 /// Binary digits of a rank that are an index: of sixteen million backends.
@@ -26,9 +28,10 @@ pub(crate) const fn backend_of(rank: Rank) -> u32 {
 pub(crate) struct Wakes {
     /// The earliest; [`NEVER`] if nothing comes.
     first: Rank,
-    /// What else comes today or should have come before, the latest first.
+    /// What else comes before the end of this day, the latest first.
     today: Vec<Rank>,
-    /// Which day it is: the time without its last `shift` binary digits. None while nothing comes.
+    /// Which day it is: the time without its last `shift` binary digits. None while nothing comes. It
+    /// may be far ahead, where nothing else was to come.
     day: u64,
     shift: u32,
     /// Where the chains begin, as many as a power of two, by the last digits of the day. What comes
@@ -38,6 +41,10 @@ pub(crate) struct Wakes {
     filled: Vec<u64>,
     /// By backend.
     looks: Vec<Look>,
+    /// The latest that was added, where there are many backends: its chain is fetched meanwhile. It
+    /// comes on a later day than the present one. Else [`NEVER`], and on no day.
+    newest: Rank,
+    newest_day: u64,
     len: usize,
     seen: Seen,
 }
@@ -75,6 +82,8 @@ struct Seen {
     days: usize,
     /// Chains without a look of the day, looks of later years that were passed, and so on.
     vain: usize,
+    /// Looks of the same day that were passed by others that came in before them.
+    passed: usize,
 }
 
 /// At first a day has a millisecond, and it gets shorter or longer by what is seen.
@@ -85,8 +94,14 @@ const CHAINS: usize = 8;
 const FEWEST_CHAINS: usize = 64;
 /// Looks before the length of days is thought over, and one more for each that is to come.
 const PATIENCE: usize = 1 << 12;
+/// So many of one day are in order at once: more are asked whether they are all of it.
+const CROWD: usize = 16;
 /// Days that are handed out at once for looking ahead.
 const BLOCK: u64 = 16;
+
+/// What belongs to fewer backends stays in the caches by itself, and fetching it ahead makes a
+/// request slower by some hundredths.
+pub(crate) const MANY_BACKENDS: usize = 1_500;
 
 impl Wakes {
     /// For backends with these indices below so many.
@@ -101,6 +116,8 @@ impl Wakes {
             chains: vec![NOBODY; chains],
             filled: vec![0; chains / 64],
             looks: vec![Look { at_ns: 0, order: NOT }; backends],
+            newest: NEVER,
+            newest_day: NO_DAY,
             len: 0,
             seen: Seen::default(),
         }
@@ -126,27 +143,77 @@ impl Wakes {
     /// what is known today, in any order, with some of later years among them.
     #[inline]
     pub(crate) fn of_block(&self, later: u64, backends: &mut Vec<u32>) {
-        let day = (self.block() + later).wrapping_mul(BLOCK);
-        let chain = day as usize & (self.chains.len() - 1);
-        let mut filled = self.filled[chain / 64] >> (chain % 64) & ((1 << BLOCK) - 1);
-        while filled != 0 {
-            let mut backend = self.chains[chain + filled.trailing_zeros() as usize];
+        for mut backend in self.firsts_of_block(later) {
             while backend != NOBODY {
                 backends.push(backend);
                 backend = self.looks[backend as usize].next();
             }
-            filled &= filled - 1;
         }
+    }
+
+    /// The first backend on each chain of a block of days.
+    #[inline]
+    fn firsts_of_block(&self, later: u64) -> impl Iterator<Item = u32> {
+        let chain = self.first_chain(later);
+        let mut filled = self.filled[chain / 64] >> (chain % 64) & ((1 << BLOCK) - 1);
+        std::iter::from_fn(move || {
+            let first = chain + filled.trailing_zeros() as usize;
+            (filled != 0).then(|| {
+                filled &= filled - 1;
+                self.chains[first]
+            })
+        })
+    }
+
+    #[inline]
+    fn first_chain(&self, later: u64) -> usize {
+        self.chain_of((self.block() + later).wrapping_mul(BLOCK))
+    }
+
+    /// A block of days will be asked for soon.
+    #[inline]
+    pub(crate) fn prefetch_block(&self, later: u64) {
+        let chain = self.first_chain(later);
+        prefetch(&self.chains[chain]);
+        prefetch(&self.filled[chain / 64]);
+    }
+
+    /// The same, when what that asked for is there.
+    #[inline]
+    pub(crate) fn prefetch_looks_of_block(&self, later: u64) {
+        self.firsts_of_block(later).for_each(|backend| self.prefetch(backend));
+    }
+
+    /// A look at this backend will be added soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, backend: u32) {
+        self.looks.get(backend as usize).inspect(|look| prefetch(*look));
     }
 
     /// Adds a look at a backend, in the place of one that was to come.
     #[inline(always)] // every request passes here
     pub(crate) fn push(&mut self, rank: Rank) {
+        self.put_newest();
         if self.looks[backend_of(rank) as usize].order != NOT {
             self.forget(backend_of(rank));
         }
         self.len += 1;
-        self.put(rank);
+        let day = self.day_of(time_of(rank).as_nanos());
+        if self.looks.len() < MANY_BACKENDS || day <= self.day {
+            return self.put(rank);
+        }
+        (self.newest, self.newest_day) = (rank, day);
+        prefetch(&self.chains[self.chain_of(day)]);
+    }
+
+    /// What was added last takes its place among the others.
+    #[inline(always)] // every request passes here
+    fn put_newest(&mut self) {
+        if self.newest_day != NO_DAY {
+            let newest = std::mem::replace(&mut self.newest, NEVER);
+            self.newest_day = NO_DAY;
+            self.put(newest);
+        }
     }
 
     /// Takes the earliest out.
@@ -173,20 +240,25 @@ impl Wakes {
         at_ns >> self.shift
     }
 
+    const fn chain_of(&self, day: u64) -> usize {
+        day as usize & (self.chains.len() - 1)
+    }
+
     #[inline(always)]
     fn put(&mut self, rank: Rank) {
         let (at_ns, backend) = (time_of(rank).as_nanos(), backend_of(rank));
         let day = self.day_of(at_ns);
         let mut next = NOBODY;
         if self.day < day {
-            let chain = day as usize & (self.chains.len() - 1);
+            let chain = self.chain_of(day);
             next = std::mem::replace(&mut self.chains[chain], backend);
             self.filled[chain / 64] |= 1 << (chain % 64);
-        } else {
-            self.put_today(rank, day);
         }
         let order = rank as u64 & !INDEX | u64::from(next);
         self.looks[backend as usize] = Look { at_ns, order };
+        if self.day >= day {
+            self.put_today(rank, day);
+        }
     }
 
     fn put_today(&mut self, rank: Rank, day: u64) {
@@ -196,8 +268,24 @@ impl Wakes {
             self.today.push(std::mem::replace(&mut self.first, rank));
         } else {
             let later = self.today.iter().rposition(|&other| other > rank);
-            self.today.insert(later.map_or(0, |place| place + 1), rank);
+            let place = later.map_or(0, |place| place + 1);
+            self.seen.passed += self.today.len() - place;
+            self.today.insert(place, rank);
         }
+        if self.today.len() > CROWD && self.day > self.day_of(time_of(self.first).as_nanos()) {
+            self.begin_earlier();
+        }
+    }
+
+    /// The present day was opened for a look that was far ahead, and many have come before it: goes
+    /// back to the day of the first, and what comes on a later one hangs on its chain again.
+    #[cold]
+    fn begin_earlier(&mut self) {
+        self.day = self.day_of(time_of(self.first).as_nanos());
+        let is_later = |&rank: &Rank| self.day_of(time_of(rank).as_nanos()) > self.day;
+        let later = self.today.partition_point(is_later);
+        let later: Vec<Rank> = self.today.drain(..later).collect();
+        later.into_iter().for_each(|rank| self.put(rank));
     }
 
     /// A look comes to nothing.
@@ -212,7 +300,7 @@ impl Wakes {
         } else if day <= self.day {
             self.today.retain(|&rank| backend_of(rank) != backend);
         } else {
-            let chain = day as usize & (self.chains.len() - 1);
+            let chain = self.chain_of(day);
             if self.chains[chain] == backend {
                 self.chains[chain] = look.next();
                 self.filled[chain / 64] &= !(u64::from(look.next() == NOBODY) << (chain % 64));
@@ -230,16 +318,26 @@ impl Wakes {
     /// Goes on to the next day on which something comes.
     #[inline(always)] // nearly every look has a day for itself
     fn turn_the_page(&mut self) {
-        let Seen { looks, vain, .. } = self.seen;
-        if looks + vain > PATIENCE + self.len {
+        let Seen { looks, vain, passed, .. } = self.seen;
+        if looks + vain + passed > PATIENCE + self.len {
+            self.put_newest();
             self.think_over();
+        }
+        if self.len == 1 {
+            self.put_newest(); // or no chain holds anything
         }
         let year_end = self.day.saturating_add(self.chains.len() as u64);
         while self.first == NEVER {
             if self.day >= year_end {
+                self.put_newest();
                 self.leap();
             }
-            self.day = self.next_chain();
+            let day = self.next_chain();
+            if self.newest_day <= day {
+                self.put_newest();
+                continue;
+            }
+            self.day = day;
             self.open_day();
         }
         self.seen.days += 1;
@@ -248,7 +346,7 @@ impl Wakes {
     /// Takes what comes on this day off its chain.
     #[inline(always)]
     fn open_day(&mut self) {
-        let chain = self.day as usize & (self.chains.len() - 1);
+        let chain = self.chain_of(self.day);
         let backend = self.chains[chain];
         let look = self.looks[backend as usize];
         if look.next() != NOBODY || self.day_of(look.at_ns) != self.day {
@@ -284,7 +382,7 @@ impl Wakes {
     #[inline(always)]
     fn next_chain(&mut self) -> u64 {
         let tomorrow = self.day + 1;
-        let from = tomorrow as usize & (self.chains.len() - 1);
+        let from = self.chain_of(tomorrow);
         match self.filled[from / 64] >> (from % 64) {
             0 => self.next_chain_from(tomorrow.next_multiple_of(64)),
             found => tomorrow + u64::from(found.trailing_zeros()),
@@ -319,14 +417,17 @@ impl Wakes {
     /// vain. Nothing is left of today when it is called.
     #[cold]
     fn think_over(&mut self) {
-        let Seen { looks, days, vain } = std::mem::take(&mut self.seen);
-        if vain > looks {
-            self.shift = (self.shift + 1).min(63);
+        let Seen { looks, days, vain, .. } = std::mem::take(&mut self.seen);
+        let shift = if vain > looks {
+            (self.shift + 1).min(63)
         } else if 3 * looks > 4 * days {
             // At once as short as they should be: the next time is as many looks away as are to come.
             let times = looks / days.max(1);
-            self.shift = self.shift.saturating_sub(times.max(2).ilog2());
+            self.shift.saturating_sub(times.max(2).ilog2())
         } else {
+            self.shift
+        };
+        if std::mem::replace(&mut self.shift, shift) == shift {
             return;
         }
         self.chains.fill(NOBODY);

@@ -97,9 +97,28 @@ impl Balancer {
     /// Lets candidates and strategy follow the changes since the last pick.
     #[inline]
     pub(super) fn refresh(&mut self) {
-        if self.pool.is_outdated() || self.consultation.is_new {
+        if self.is_behind() {
             self.refresh_now();
         }
+    }
+
+    /// Whether candidates or strategy do not know of the latest change.
+    #[inline]
+    const fn is_behind(&self) -> bool {
+        self.pool.is_outdated() || self.consultation.is_new
+    }
+
+    /// A hint for speed: the next request will come soon. Returns the slot of the backend that it is
+    /// likely to be sent to, whom the shell may want to fetch too. Nothing follows from it.
+    #[inline]
+    pub fn foresee(&self) -> Option<u32> {
+        let candidates = self.pool.candidates().filter(|_| !self.is_behind())?;
+        let foreseen = self.strategy.foresee(&candidates, &mut self.strategy_rng.clone())?;
+        let [first, second] = foreseen.later;
+        candidates.prefetch(first);
+        candidates.prefetch(second);
+        self.pool.prefetch(foreseen.next.slot);
+        Some(foreseen.next.slot)
     }
 
     #[cold]

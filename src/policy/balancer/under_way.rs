@@ -173,7 +173,7 @@ impl UnderWay {
         Self { requests: Slab::new(), asides: Vec::new(), further: Slab::new() }
     }
 
-    /// An attempt will be asked for soon; one that is not the first costs a fetch in vain.
+    /// An attempt will be asked for soon; one that is not the first is not fetched.
     #[inline]
     pub(super) fn prefetch(&self, attempt: Key) {
         self.requests.prefetch(attempt);

@@ -24,7 +24,7 @@ pub mod sticky;
 use std::any::Any;
 use std::time::Duration;
 
-use base::{BackendId, RequestMeta, Rng, Time};
+use base::{BackendId, RequestMeta, Rng, Time, prefetch};
 
 pub use self::per_backend::PerBackend;
 pub use self::registry::{ChoiceError, Entry, Parameter, Registry};
@@ -83,6 +83,11 @@ impl<'a> Candidates<'a> {
     /// simulator knows, and only where [`Strategy::needs_work`] says so; else all have one.
     pub fn free_at(&self, index: usize) -> Time {
         self.pool.free_at(self.entries[index].id)
+    }
+
+    /// The row at `index` will be read soon.
+    pub(crate) fn prefetch(&self, index: usize) {
+        self.entries.get(index).inspect(|row| prefetch(*row));
     }
 
     /// The attempts in flight over all of them.
@@ -176,6 +181,16 @@ pub struct LoadProbe {
     pub within: Duration,
 }
 
+/// What a strategy will look at: see [`Strategy::foresee`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// Whom it would pick now.
+    pub next: BackendId,
+    /// Where those stand among the candidates whom the pick after that one compares; one of them
+    /// twice, where it does not compare.
+    pub later: [usize; 2],
+}
+
 /// A rule that picks one of the candidates.
 pub trait Strategy: Send {
     /// Picks one of `candidates`.
@@ -186,6 +201,13 @@ pub trait Strategy: Send {
         candidates: &Candidates<'_>,
         rng: &mut Rng,
     ) -> BackendId;
+
+    /// A hint for speed: what the next picks will look at, as far as it is known before a request
+    /// is. `rng` is a copy of what they will be given. Nothing follows from a wrong one.
+    fn foresee(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<Foreseen> {
+        let _ = (candidates, rng);
+        None
+    }
 
     /// The candidates or their weights changed since the last pick. Called before the first pick
     /// and before the next one after a change. Tables that take more than some microseconds to

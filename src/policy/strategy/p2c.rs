@@ -7,7 +7,7 @@ use super::by_weight::ByWeight;
 use super::draw::{MAX_DRAWN, less_loaded, two};
 use super::least_request::least_loaded;
 use super::registry::{flag, integer};
-use super::{Candidates, Entry, Job, Parameter, Strategy, load_per_weight};
+use super::{Candidates, Entry, Foreseen, Job, Parameter, Strategy, load_per_weight};
 use crate::pool::Pool;
 use crate::settings::ParameterValue;
 
@@ -64,7 +64,18 @@ struct P2c {
     by_weight: ByWeight,
 }
 
+/// The less loaded of two of the same weight, so that the count alone tells; the first on a tie.
+fn less_loaded_of(candidates: &Candidates<'_>, [first, second]: [usize; 2]) -> usize {
+    let is_less = candidates.in_flight(second) < candidates.in_flight(first);
+    if is_less { second } else { first }
+}
+
 impl P2c {
+    /// Whether the draw of so many is the plain one of two.
+    const fn draws_pairs(&self, n: usize) -> bool {
+        n >= self.pairs_from && self.by_weight.is_even()
+    }
+
     /// The least loaded of those that are drawn, or of all.
     #[inline(never)] // the plain draw of two would save registers for it
     fn draw(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> usize {
@@ -88,15 +99,21 @@ impl Strategy for P2c {
         rng: &mut Rng,
     ) -> BackendId {
         let n = candidates.len();
-        let index = if n >= self.pairs_from && self.by_weight.is_even() {
-            let [first, second] = two(n, rng);
-            // Of the same weight, so the count alone tells.
-            let is_less = candidates.in_flight(second) < candidates.in_flight(first);
-            if is_less { second } else { first }
+        let index = if self.draws_pairs(n) {
+            less_loaded_of(candidates, two(n, rng))
         } else {
             self.draw(candidates, rng)
         };
         candidates.id(index)
+    }
+
+    fn foresee(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<Foreseen> {
+        let n = candidates.len();
+        if !self.draws_pairs(n) {
+            return None;
+        }
+        let [next, later] = [two(n, rng), two(n, rng)];
+        Some(Foreseen { next: candidates.id(less_loaded_of(candidates, next)), later })
     }
 
     fn learns(&self) -> bool {

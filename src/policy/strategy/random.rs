@@ -3,7 +3,7 @@
 use base::{BackendId, RequestMeta, Rng, Time};
 
 use super::by_weight::ByWeight;
-use super::{Candidates, Entry, Job, Strategy};
+use super::{Candidates, Entry, Foreseen, Job, Strategy};
 use crate::pool::Pool;
 
 /// The registry's entry.
@@ -34,6 +34,12 @@ impl Strategy for Random {
         rng: &mut Rng,
     ) -> BackendId {
         candidates.id(self.by_weight.one(candidates, rng))
+    }
+
+    fn foresee(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<Foreseen> {
+        let [next, later] =
+            [self.by_weight.one(candidates, rng), self.by_weight.one(candidates, rng)];
+        Some(Foreseen { next: candidates.id(next), later: [later; 2] })
     }
 
     fn learns(&self) -> bool {

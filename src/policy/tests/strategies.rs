@@ -273,3 +273,49 @@ fn a_seed_is_a_promise() {
         assert_ne!(picks(1), picks(2), "{strategy}");
     }
 }
+
+// ---- what is foreseen comes ----
+
+/// Plays picks as the balancer would, with the same stream of chance for pick and foresight; how many
+/// were foreseen, or what came in the place of one that was.
+fn foreseen_come(choice: &Choice, weights: &[u32], seed: u64) -> Result<usize, String> {
+    let (mut balancer, _) = balancer(Settings::plain(choice.clone()), seed, weights);
+    let (mut foreseen, mut ends) = (0, Rng::from_seed(seed));
+    let mut open = Vec::new();
+    for i in 0..500 {
+        let next = balancer.foresee();
+        let attempt = send(&mut balancer, at(i), i);
+        if let Some(slot) = next {
+            foreseen += 1;
+            if slot != attempt.backend.slot {
+                return Err(format!("request {i} goes to {}, not to {slot}", attempt.backend.slot));
+            }
+        }
+        open.push(attempt.id);
+        if ends.chance(0.7) {
+            let ended = open.swap_remove(ends.below(open.len()));
+            balancer.handle_end(at(i), ended, End::Complete);
+        }
+    }
+    Ok(foreseen)
+}
+
+#[test]
+fn whom_a_strategy_foresees_it_picks() {
+    let mut who_foresees = Vec::new();
+    for entry in policy::Registry::standard().entries() {
+        let choice = choose(entry.name, &[]);
+        for weights in [&[1; 30][..], &[1, 2, 3, 50], &[1]] {
+            for seed in 0..5 {
+                let foreseen = foreseen_come(&choice, weights, seed);
+                let foreseen = foreseen.unwrap_or_else(|wrong| panic!("{}: {wrong}", entry.name));
+                // Not the first: it has not been told of the pool.
+                assert!([0, 499].contains(&foreseen), "{}: {foreseen}", entry.name);
+                if foreseen > 0 && weights.len() == 30 && seed == 0 {
+                    who_foresees.push(entry.name);
+                }
+            }
+        }
+    }
+    assert_eq!(who_foresees, ["random", "p2c"]);
+}

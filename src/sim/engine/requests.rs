@@ -34,6 +34,9 @@ impl Engine<'_> {
             Some(_) => self.arrive_late(request),
         }
         self.push_arrival();
+        if self.ahead.foresees() {
+            self.foresee(balancer);
+        }
     }
 
     /// A request, of this number in the schedule, comes to its balancer.

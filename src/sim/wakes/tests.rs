@@ -24,7 +24,10 @@ fn agrees_with_a_set(
     for step in 0..steps {
         grows = if sorted.is_empty() { true } else { grows && sorted.len() < backends };
         if rng.chance(if grows { 0.7 } else { 0.45 }) {
-            let ahead = if rng.chance(0.1) { 0.0 } else { base::dist::exp1(&mut rng) * spread };
+            // Now and then one is all that comes, and far ahead.
+            let far = if rng.chance(0.01) || sorted.is_empty() { 1e3 } else { 1.0 };
+            let ahead = base::dist::exp1(&mut rng) * spread * far;
+            let ahead = if rng.chance(0.1) { 0.0 } else { ahead };
             let at = now.saturating_add(ahead as u64) / grain * grain;
             let backend = rng.below(backends);
             let rank = rank(at, step, backend);
@@ -59,7 +62,8 @@ fn the_next_days_are_known() {
     let mut compared = 0;
     while wakes.first() != NEVER {
         let (backend, block) = (backend_of(wakes.first()), (wakes.shift, wakes.block()));
-        if let Some(backends) = announced.get(&block) {
+        // The newest has no place yet.
+        if let Some(backends) = announced.get(&block).filter(|_| backend < 9_999) {
             assert!(backends.contains(&backend), "{backend} comes in block {block:?}");
             compared += 1;
         }
@@ -73,12 +77,39 @@ fn the_next_days_are_known() {
 }
 
 #[test]
-fn days_get_as_long_as_they_should_be() {
+fn the_order_holds_while_days_change() {
     for (spread, backends) in [(1e3, 100), (1e7, 2_000), (1e11, 20_000), (1e18, 50)] {
         for grain in [1, 1 << 20] {
             let agreed = agrees_with_a_set(1, 200_000, backends, spread, grain);
             assert_eq!(agreed, Ok(()), "{backends} in {spread}, by {grain}");
         }
+    }
+}
+
+/// A look that is far ahead comes first, so that its day is the present one when all others come.
+#[test]
+fn a_look_far_ahead_puts_nothing_in_line() {
+    for backends in [1_000, 10_000] {
+        let mut rng = base::Rng::from_seed(5);
+        let mut wakes = Wakes::new(backends + 1);
+        let mut ahead = || (base::dist::exp1(&mut rng) * 1e7) as u64;
+        wakes.push(rank(100_000_000_000, 0, backends));
+        for backend in 0..backends {
+            wakes.push(rank(ahead(), 1, backend));
+        }
+        let mut most = 0;
+        for order in 2..200_000 {
+            let first = wakes.first();
+            wakes.pop();
+            wakes.push(rank(
+                time_of(first).as_nanos() + ahead(),
+                order,
+                backend_of(first) as usize,
+            ));
+            most = most.max(if order > 50_000 { wakes.today.len() } else { 0 });
+        }
+        assert!(most <= CROWD, "{most} of {backends} are in line");
+        assert!(wakes.shift < FIRST_SHIFT, "{}", wakes.shift);
     }
 }
 
@@ -112,7 +143,7 @@ fn days_are_of_the_right_length_whatever_comes() {
                 shift = wakes.shift;
             }
         }
-        let Seen { looks, days, vain } = wakes.seen;
+        let Seen { looks, days, vain, .. } = wakes.seen;
         let fits = wakes.shift == shift && looks <= 2 * days && vain <= looks;
         assert!(fits, "{looks} on {days} days, {vain} in vain, {backends} in {spread}");
     }
