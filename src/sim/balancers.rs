@@ -67,6 +67,7 @@ impl Balancers {
     #[inline(always)] // every request passes here
     pub(crate) fn turn_to(&mut self, now: Time, number: u32) -> Option<&mut Balancer> {
         let balancer = &mut self.all.get_mut(number as usize)?.balancer;
+        debug_assert!([NOBODY, number].contains(&self.touched), "another one is still to be heard");
         self.touched = number;
         if let Some(views) = &mut self.views {
             views.show(now, number, balancer);
@@ -130,8 +131,14 @@ impl Balancers {
         counts
     }
 
-    /// When this one wants to be called, if the agenda does not know it yet.
+    /// This one has nothing more to say. When it wants to be called, if the agenda does not know it
+    /// yet.
     pub(crate) fn arm(&mut self, balancer: u32) -> Option<Time> {
+        debug_assert!(
+            [NOBODY, balancer].contains(&self.touched),
+            "another one is still to be heard"
+        );
+        self.touched = NOBODY;
         let Station { balancer, wake } = &mut self.all[balancer as usize];
         let at = balancer.poll_timeout().filter(|at| *at < *wake)?;
         *wake = at;

@@ -212,6 +212,7 @@ impl<'a> Engine<'a> {
                     self.subject.probed(Time::ZERO, balancer, probe.id, result);
                 }
             }
+            self.subject.next_touched(); // all are settled before the first request
         }
         self.report_idle_ones();
         let shape = &self.trial.variant.load.shape;
@@ -274,9 +275,7 @@ impl<'a> Engine<'a> {
     /// A backend is looked at, and as a rule has an answer, which is with its client at once.
     #[inline(always)] // as above
     fn play_wake(&mut self, backend: u32) {
-        if !self.servers[backend as usize].wakes(self.now) {
-            return;
-        }
+        self.servers[backend as usize].wakes(self.now);
         self.take_answer(backend);
         if let Some(Next::Event(Event::Answer(leg, status))) = self.next {
             self.next = None;

@@ -144,13 +144,14 @@ impl Server {
         crashes
     }
 
-    /// An entry of the agenda has come; whether it is the one that counts.
-    pub(crate) fn wakes(&mut self, now: Time) -> bool {
-        let counts = self.wake == now;
-        if counts {
-            self.wake = Time::MAX;
-        }
-        counts
+    /// The time has come at which the agenda has a look at it.
+    #[inline]
+    pub(crate) fn wakes(&mut self, now: Time) {
+        debug_assert_eq!(
+            self.wake, now,
+            "the agenda has one look at each backend, the latest told"
+        );
+        self.wake = Time::MAX;
     }
 
     /// The counters as they stand; the peak begins anew.

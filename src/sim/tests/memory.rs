@@ -69,7 +69,7 @@ fn twenty_times_the_requests_take_no_more_memory() {
     let (short, few) = peak(&patient(5));
     let (long, many) = peak(&patient(100));
     assert!(many > 19 * few && few > 19_000, "{few} and {many} requests");
-    // A fifth more is luck: how many wait at once at most. Two deadlines of 50 bytes for each of
-    // 380,000 requests would be 38 MB more.
+    // A fifth more is luck: how many wait at once at most. A deadline of 40 bytes for each of
+    // 380,000 requests would be 15 MB more.
     assert!(long < short + short / 5, "{few} requests take {short} bytes, {many} take {long}");
 }
