@@ -4,6 +4,7 @@ It must not measure the proxy.
 
 import functools
 import json
+import math
 import os
 import re
 import statistics
@@ -18,6 +19,9 @@ SIMPY = TARGET / "tools" / "simpy"
 BACKENDS = 1_000
 # So many requests of one trial last for a second or so each.
 REQUESTS, BARE_REQUESTS, SIMPY_REQUESTS = 3_000_000, 20_000_000, 100_000
+# What a request more takes, is the difference between a trial of so many and one of so many: the rest
+# is setting up, and connections that are opened once.
+FEW, MANY = 1_000_000, 8_000_000
 BY_BACKENDS = (10, 100, 1_000, 10_000, 100_000)
 
 
@@ -61,6 +65,24 @@ def in_turns(candidates, rounds):
     return rates
 
 
+def by_backends(rounds):
+    """What a request takes among so many backends, and the beginning."""
+    lengths = {(count, length): trial(count, length) for count in BY_BACKENDS for length in (FEW, MANY)}
+    rates = in_turns(lengths, rounds)
+    seconds = {(count, length): [length / 1e6 / rate for rate in rates[count, length]]
+               for count, length in lengths}
+    each_ns = {count: [(many - few) * 1e9 / (MANY - FEW)
+                       for few, many in zip(seconds[count, FEW], seconds[count, MANY])]
+               for count in BY_BACKENDS}
+    lines = [f"| lab, p2c over so many backends | ns a request, after {FEW:,} | against {BACKENDS:,} |"
+             f" against {BACKENDS:,}, if it grew as the logarithm | s, setting up and {FEW:,} requests |",
+             "|---|---|---|---|---|"]
+    for count, values in each_ns.items():
+        lines.append(f"| {count:,} | {spread(values, 0)} | {ratios(values, each_ns[BACKENDS])} |"
+                     f" {math.log(count) / math.log(BACKENDS):.2f} | {spread(seconds[count, FEW])} |")
+    return lines
+
+
 def simulators_compared(rounds):
     load = os.getloadavg()[0]
     lab = f"lab, p2c over {BACKENDS:,} backends"
@@ -74,12 +96,7 @@ def simulators_compared(rounds):
     for name, values in rates.items():
         digits = 2 if statistics.median(values) >= 0.1 else 3
         lines.append(f"| {name} | {spread(values, digits)} | {ratios(values, rates[lab])} |")
-    counts = {count: trial(count, REQUESTS) for count in BY_BACKENDS}
-    rates = in_turns(counts, rounds)
-    lines += ["", "| lab, p2c over so many backends | million requests/s | time a request, against"
-              f" {BACKENDS:,} |", "|---|---|---|"]
-    for count, values in rates.items():
-        lines.append(f"| {count:,} | {spread(values)} | {ratios(rates[BACKENDS], values)} |")
+    lines += ["", *by_backends(rounds)]
     lines += ["", f"The machine's load was {load:.1f} before these and {os.getloadavg()[0]:.1f} after; they"
               " are 1 of it themselves."]
     return lines
