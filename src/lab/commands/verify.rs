@@ -26,7 +26,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
     let jobs = args
         .jobs
         .map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let points = theory::points(f64::from(args.requests));
+    let points = theory::points(theory::points::ROUNDS, f64::from(args.requests));
     let bar = bar(args.quiet);
     let rows = theory::verify(&points, jobs, &stop, &|done, of| {
         bar.set_length(of as u64);

@@ -1,5 +1,5 @@
-//! Join-idle-queue with ten balancers, walked through as a Markov chain that shares nothing with the
-//! simulator but its random numbers: where two values of the points come from.
+//! Join-idle-queue with some balancers, walked through as a Markov chain that shares nothing with the
+//! simulator but its random numbers: where values of the points come from.
 
 #![allow(missing_docs, unreachable_pub)]
 
@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use base::Rng;
 
 const SERVERS: usize = 100;
-const BALANCERS: usize = 10;
 /// Long beside the relaxation of the queues, so that the batches are nearly independent.
 const BATCHES: usize = 40;
 const EVENTS: usize = 60_000;
@@ -28,7 +27,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(rho: f64, seed: u64) -> Self {
+    fn new(balancers: usize, rho: f64, seed: u64) -> Self {
         let mut walk = Self {
             rho,
             rng: Rng::from_seed(seed),
@@ -36,7 +35,7 @@ impl Walk {
             busy: Vec::new(),
             present: 0,
             stands_in: [None; SERVERS],
-            queues: vec![VecDeque::new(); BALANCERS],
+            queues: vec![VecDeque::new(); balancers],
         };
         (0..SERVERS).for_each(|server| walk.tell(server));
         walk
@@ -44,7 +43,7 @@ impl Walk {
 
     fn tell(&mut self, server: usize) {
         if self.stands_in[server].is_none() {
-            let balancer = self.rng.below(BALANCERS);
+            let balancer = self.rng.below(self.queues.len());
             self.stands_in[server] = Some(balancer);
             self.queues[balancer].push_back(server);
         }
@@ -56,7 +55,7 @@ impl Walk {
         let rate = arrivals + self.busy.len() as f64;
         let passed = (1.0 / rate, self.present as f64 / rate);
         if self.rng.unit() * rate < arrivals {
-            let balancer = self.rng.below(BALANCERS);
+            let balancer = self.rng.below(self.queues.len());
             let server = match self.queues[balancer].pop_front() {
                 Some(server) => {
                     self.stands_in[server] = None;
@@ -95,12 +94,14 @@ impl Walk {
 }
 
 #[test]
-fn the_values_with_ten_balancers_are_those_of_the_chain() {
-    let points = theory::points(1e6);
-    for (rho, seed) in [(0.7, 1), (0.9, 2)] {
-        let name = format!("told of an idle of 100, {BALANCERS} balancers, load {rho}");
+fn the_values_are_those_of_the_chain() {
+    let points = theory::points(1, 1e6);
+    for (seed, (balancers, rho)) in
+        (1..).zip([(2, 0.7), (10, 0.7), (100, 0.7), (2, 0.9), (10, 0.9), (100, 0.9)])
+    {
+        let name = format!("told of an idle of 100, {balancers} balancers, load {rho}");
         let point = points.iter().find(|point| point.name == name).expect("it is one of them");
-        let mut walk = Walk::new(rho, seed);
+        let mut walk = Walk::new(balancers, rho, seed);
         walk.batch();
         let means: Vec<f64> = (0..BATCHES).map(|_| walk.batch()).collect();
         let mean = means.iter().sum::<f64>() / BATCHES as f64;

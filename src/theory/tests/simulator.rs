@@ -4,11 +4,14 @@
 use base::Stop;
 use theory::{BOUND, Row, points, verify};
 
-/// Requests a round: enough for standard errors of some percent. `lab verify` plays more.
+/// Rounds, and requests of each: enough for standard errors of some percent. `lab verify` plays more
+/// of both: were the rounds alone more, it would show that the tails of full queues need longer ones.
+const ROUNDS: u32 = 12;
 const JOBS: f64 = 6_000.0;
 
 fn rows(jobs: usize) -> Vec<Row> {
-    verify(&points(JOBS), jobs, &Stop::default(), &|_, _| {}).expect("all points can be played")
+    verify(&points(ROUNDS, JOBS), jobs, &Stop::default(), &|_, _| {})
+        .expect("all points can be played")
 }
 
 #[test]
@@ -41,7 +44,7 @@ fn the_simulator_gives_what_is_known() {
 
 #[test]
 fn the_result_does_not_depend_on_the_number_of_threads() {
-    let few: Vec<_> = points(500.0).into_iter().take(4).collect();
+    let few: Vec<_> = points(ROUNDS, 500.0).into_iter().take(4).collect();
     let [one, three] = [1, 3].map(|jobs| verify(&few, jobs, &Stop::default(), &|_, _| {}));
     assert_eq!(one.expect("they can be played"), three.expect("here too"));
 }
@@ -49,7 +52,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
 /// A wrong system is noticed: the same scenario, with what is known of another.
 #[test]
 fn a_wrong_value_does_not_hold() {
-    let mut few: Vec<_> = points(JOBS).into_iter().take(1).collect();
+    let mut few: Vec<_> = points(ROUNDS, JOBS).into_iter().take(1).collect();
     few[0].known[0].value *= 1.1;
     let rows = verify(&few, 2, &Stop::default(), &|_, _| {}).expect("it can be played");
     assert!(!rows[0].holds(), "{rows:?}");
