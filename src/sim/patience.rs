@@ -1,12 +1,15 @@
-//! When clients may lose patience, without a place for each that waits. It must not know who waits.
+//! When clients may lose patience, without a place for each that waits. It must not know what they wait
+//! for.
 //!
 //! All clients wait equally long, and hardly any to the end. So time is cut into epochs, and of those who
 //! came in one of them nothing is kept but how many wait still. Only where somebody does when the first of
-//! them would lose patience are they looked for, among all requests that are open.
+//! them would lose patience are they looked for, among all requests that are open; and whoever is found
+//! there is remembered, so that this is done once or twice a timeout however many wait to the end.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use base::{Time, time};
+use base::{Key, Time, time};
 
 /// An epoch is longer than an eighth of a wait, so those who wait have come in ten epochs at most.
 const EPOCHS: usize = 16;
@@ -22,12 +25,23 @@ pub(crate) struct Patience {
     latest: u64,
     /// How many wait, by the last digits of their epoch: one line of the processor's cache.
     waiting: [u32; EPOCHS],
+    /// Who was open when that was looked for last, from the epoch on that was looked at, in the order of
+    /// their coming; and when that was.
+    found: VecDeque<(Time, Key)>,
+    found_at: Time,
 }
 
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
         let shift = (time::nanos(timeout) / 4).max(1).ilog2();
-        Self { timeout, shift, latest: u64::MAX, waiting: [0; EPOCHS] }
+        Self {
+            timeout,
+            shift,
+            latest: u64::MAX,
+            waiting: [0; EPOCHS],
+            found: VecDeque::new(),
+            found_at: Time::ZERO,
+        }
     }
 
     /// When a client loses patience that came then.
@@ -57,9 +71,31 @@ impl Patience {
         self.waiting[self.epoch(at) as usize % EPOCHS]
     }
 
-    /// Whether both came in the same epoch.
-    pub(crate) const fn are_together(&self, one: Time, other: Time) -> bool {
-        self.epoch(one) == self.epoch(other)
+    /// Whether those are known of whom there may be some in the epoch of one who came then.
+    pub(crate) const fn knows(&self, at: Time) -> bool {
+        self.epoch(at) < self.epoch(self.found_at)
+    }
+
+    /// All that are open now, in the order of their coming.
+    pub(crate) fn found(&mut self, now: Time, open: impl Iterator<Item = (Time, Key)>) {
+        self.found.clear();
+        self.found.extend(open);
+        self.found_at = now;
+    }
+
+    /// The next of those that came in the epoch of one who came then, if they are known, with the time of
+    /// its coming; it may have ended since. Who came in an earlier epoch is forgotten.
+    pub(crate) fn next_of(&mut self, at: Time) -> Option<(Time, Key)> {
+        let epoch = self.epoch(at);
+        while let Some(&(came, request)) = self.found.front()
+            && self.epoch(came) <= epoch
+        {
+            self.found.pop_front();
+            if self.epoch(came) == epoch {
+                return Some((came, request));
+            }
+        }
+        None
     }
 
     #[inline]
@@ -88,14 +124,20 @@ mod tests {
                 }
                 let at = Time::from_nanos(now);
                 if patience.begin(at) {
-                    let before = open.last().is_none_or(|&last| !patience.are_together(last, at));
+                    let before =
+                        open.last().is_none_or(|&last| patience.epoch(last) != patience.epoch(at));
                     assert!(before, "{at} is not the first of its epoch, wait {timeout}");
                     first = at;
                 }
-                assert!(patience.are_together(first, at), "the first of {at}'s, wait {timeout}");
+                assert_eq!(
+                    patience.epoch(first),
+                    patience.epoch(at),
+                    "the first of {at}'s, wait {timeout}"
+                );
                 open.push(at);
                 for at in [open[0], at] {
-                    let those = open.iter().filter(|&&other| patience.are_together(at, other));
+                    let epoch = patience.epoch(at);
+                    let those = open.iter().filter(|&&other| patience.epoch(other) == epoch);
                     assert_eq!(patience.waiting(at) as usize, those.count(), "wait {timeout}");
                 }
             }
@@ -107,7 +149,10 @@ mod tests {
         for timeout in (1..100).chain([12_345, 10_000_000_000]) {
             let patience = Patience::new(Duration::from_nanos(timeout));
             for at in (0..1_000).map(Time::from_nanos) {
-                assert!(!patience.are_together(at, patience.end_of(at)), "{at} and {timeout} ns");
+                assert!(
+                    patience.epoch(at) < patience.epoch(patience.end_of(at)),
+                    "{at}, {timeout} ns"
+                );
             }
         }
     }

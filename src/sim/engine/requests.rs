@@ -86,13 +86,17 @@ impl Engine<'_> {
         if self.patience.waiting(at) == 0 {
             return;
         }
-        let open = self.under_way.iter();
-        let those = open.filter(|(_, open)| self.patience.are_together(open.at, at));
-        let mut those: Vec<_> = those.map(|(key, open)| (open.request, open.at, key)).collect();
-        those.sort_unstable();
-        for (_, at, request) in those {
-            let end = self.patience.end_of(at);
-            self.agenda.push_before(Lane::Patience, end, Event::Patience(request));
+        if !self.patience.knows(at) {
+            let mut open: Vec<_> =
+                self.under_way.iter().map(|(key, open)| (open.request, open.at, key)).collect();
+            open.sort_unstable();
+            self.patience.found(self.now, open.into_iter().map(|(_, at, key)| (at, key)));
+        }
+        while let Some((came, request)) = self.patience.next_of(at) {
+            if self.under_way.get(request).is_some() {
+                let end = self.patience.end_of(came);
+                self.agenda.push_before(Lane::Patience, end, Event::Patience(request));
+            }
         }
     }
 
