@@ -7,14 +7,15 @@
 //! backend's part against its own. Not judged are variants with faults, which change what backends
 //! can do, or with limits, which change what reaches them; nor, by parts, those with ejection, which
 //! changes the parts. Retries and hedges only add to the load. A bounded queue or a timeout does not
-//! make a backend faster: it decides where the excess ends.
+//! make a backend faster: it decides where the excess ends. A timeout does so only where backends drop
+//! what is abandoned: elsewhere the work stays in the queue, for nobody.
 
 use std::collections::BTreeMap;
 
 use config::value::shown;
 
 use crate::model::{BackendSpec, Scenario, SubjectKind, Variant};
-use workload::Phase;
+use workload::{Abandoned, Phase};
 
 /// How many variants a note lists.
 const LISTED: usize = 4;
@@ -47,8 +48,15 @@ impl Scenario {
 }
 
 impl Variant {
-    /// Requests that are open at once at the least, because more of them come than all backends
-    /// together can serve; 0 where the load says nothing of it (faults, limits), or there is room.
+    /// Whether all its backends drop the work of clients that have gone: then who waits for less long
+    /// lessens what they hold.
+    pub fn drops_abandoned(&self) -> bool {
+        self.backends.iter().all(|backend| backend.model.abandoned == Abandoned::Drop)
+    }
+
+    /// Requests that backends hold at once at the least, those included whose clients have gone,
+    /// because more of them come than all backends together can serve; 0 where the load says nothing
+    /// of it (faults, limits), or there is room.
     pub fn backlog(&self) -> f64 {
         let Self { proxy, load, backends, .. } = self;
         let direct = proxy.kind == SubjectKind::Direct;
@@ -60,7 +68,7 @@ impl Variant {
         let excess =
             |phase: &Phase| (phase.expected() - together * phase.duration.as_secs_f64()).max(0.0);
         let piles_up: f64 = load.shape.phases.iter().map(excess).sum();
-        // Who waits longer has gone …
+        // Who waits longer has gone, and its work is where backends drop what is abandoned …
         let rates = load.shape.phases.iter().map(|phase| phase.expected());
         let seconds = load.shape.phases.iter().map(|phase| phase.duration.as_secs_f64());
         let fastest = rates.zip(seconds).map(|(all, s)| all / s).fold(0.0, f64::max);
@@ -73,7 +81,11 @@ impl Variant {
             let queue = backend.model.queue.map_or(f64::INFINITY, f64::from);
             queue + f64::from(backend.model.concurrency)
         };
-        piles_up.min(waiting).min(backends.iter().map(places).sum())
+        let all = |abandoned: Abandoned| -> f64 {
+            let those = backends.iter().filter(|backend| backend.model.abandoned == abandoned);
+            those.map(places).sum()
+        };
+        piles_up.min(all(Abandoned::Finish) + all(Abandoned::Drop).min(waiting))
     }
 }
 
@@ -100,7 +112,8 @@ fn overload(variant: &Variant) -> Option<String> {
         let (most, why) = served(together, "their");
         return Some(format!(
             "{offers} and the backends together can serve {most} ({why}): queues grow for as long as it \
-             lasts, until they are full or requests time out"
+             lasts{}",
+            until(&variant.backends, "they are")
         ));
     }
     if !direct && (settings.ejection.is_some() || !settings.strategy.shares_by_weight()) {
@@ -123,11 +136,26 @@ fn overload(variant: &Variant) -> Option<String> {
     let (most, why) = served(capacity(worst), "its");
     Some(format!(
         "{offers}, handed out {how} whatever the backends' load: {} gets {} of them and can serve \
-         {most}{others} ({why}): its queue grows for as long as it lasts, until it is full or \
-         requests time out",
+         {most}{others} ({why}): its queue grows for as long as it lasts{}",
         worst.name,
-        figure(part(worst))
+        figure(part(worst)),
+        until([*worst], "it is")
     ))
+}
+
+/// What ends the growth of these backends' queues.
+fn until<'a>(backends: impl IntoIterator<Item = &'a BackendSpec>, they_are: &str) -> String {
+    let (mut fill, mut drop) = (false, false);
+    for backend in backends {
+        fill |= backend.model.queue.is_some();
+        drop |= backend.model.abandoned == Abandoned::Drop;
+    }
+    match (fill, drop) {
+        (true, true) => format!(", until {they_are} full or requests time out"),
+        (true, false) => format!(", until {they_are} full"),
+        (false, true) => ", until requests time out".to_owned(),
+        (false, false) => ", as what is abandoned is finished and waits on".to_owned(),
+    }
 }
 
 /// Requests a second that a backend can serve in the long run.

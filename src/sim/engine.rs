@@ -46,8 +46,13 @@ pub enum Error {
     /// More is under way than memory should hold.
     #[error(
         "{variant}: more than {most} events are to come at {at} of virtual time, which is all that \
-         memory should hold; lower the rate, load.timeout or proxy.view_delay, or give the backends \
-         more concurrency"
+         memory should hold; {}",
+        if *.for_nobody > .most / 2 {
+            "backends finish too much for clients that have gone: lower the rate, bound the backends' \
+             queues, or let them drop what is abandoned (abandoned = \"drop\")"
+        } else {
+            "lower the rate, load.timeout or proxy.view_delay, or give the backends more concurrency"
+        }
     )]
     TooMuchPending {
         /// The trial's variant.
@@ -56,6 +61,8 @@ pub enum Error {
         at: Time,
         /// How many were allowed.
         most: usize,
+        /// How many of them are ends of what backends finish for clients that have gone.
+        for_nobody: usize,
     },
     /// The order of events has no place left.
     #[error(
@@ -131,6 +138,8 @@ struct Engine<'a> {
     now: Time,
     /// Events that may be to come.
     most: usize,
+    /// What backends hold for clients that have gone, at most: it is counted anew before it matters.
+    for_nobody: usize,
     /// One way.
     delay: Duration,
     /// What requests and attempts take beside their service.
@@ -195,6 +204,7 @@ impl<'a> Engine<'a> {
             events_told: 0,
             boundaries_left: 0,
             most: MAX_PENDING,
+            for_nobody: 0,
         }
     }
 
@@ -295,8 +305,13 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn check_limits(&self) -> Result<(), Error> {
-        if self.pending().max(self.subject.unseen()) > self.most {
+    fn check_limits(&mut self) -> Result<(), Error> {
+        if self.pending() + self.for_nobody > self.most {
+            // Every backend is looked at for this: not before as many have been called off again.
+            let inside = self.servers.iter().map(|server| server.behaviour.in_flight() as usize);
+            self.for_nobody = inside.sum::<usize>().saturating_sub(self.under_way.most_legs());
+        }
+        if (self.pending() + self.for_nobody).max(self.subject.unseen()) > self.most {
             return Err(self.too_much());
         }
         if self.agenda.is_exhausted() {
@@ -324,7 +339,8 @@ impl<'a> Engine<'a> {
 
     fn too_much(&self) -> Error {
         let variant = self.trial.variant.name.clone();
-        Error::TooMuchPending { variant, at: self.now, most: self.most }
+        let Self { now: at, most, for_nobody, .. } = *self;
+        Error::TooMuchPending { variant, at, most, for_nobody }
     }
 
     /// What does not happen to every request.
@@ -348,7 +364,10 @@ impl<'a> Engine<'a> {
                 let parcel = self.parcels.pop_front().expect("each is announced once");
                 self.deliver_rarely(parcel);
             }
-            Event::Cancel { leg, backend } => self.call_off(leg, backend),
+            Event::Cancel { leg, backend } => {
+                self.for_nobody += 1;
+                self.call_off(leg, backend);
+            }
             Event::Reset(leg) => self.fail(leg, FailureKind::Reset, Sent::All),
             Event::Answer(leg, status) => self.answer_rarely(leg, status),
             Event::ProbeKnock(check) => self.probe_knock(check),

@@ -88,15 +88,19 @@ fn fit(
     }
 }
 
-/// Each open request is an event to come, of its client's patience, if of nothing else.
+/// Each request that waits or is served is an event to come, its end, if nothing else.
 fn too_much(file: &str, trial: &Trial, room: Room) -> Failure {
+    // Where backends finish what is abandoned, clients that leave do not make it less.
+    let drops = trial.variant.drops_abandoned();
     Failure::environment(format!(
-        "{file}: {} offers more than its backends can serve, and {:.0} requests would be open at \
-         once, where {} is all that memory should hold; lower the rate, the phases or load.timeout, \
-         bound the backends' queues, or give them more concurrency{}",
+        "{file}: {} offers more than its backends can serve, and {:.0} requests would be inside at \
+         once, where {} is all that memory should hold; lower the rate{}, bound the backends' \
+         queues{}, or give them more concurrency{}",
         trial.variant.name,
         trial.variant.backlog(),
         room.pending,
+        if drops { ", the phases or load.timeout" } else { " or the phases" },
+        if drops { "" } else { ", let them drop what is abandoned (abandoned = \"drop\")" },
         if room.jobs > 1 { ", or --jobs 1" } else { "" },
     ))
 }
@@ -138,10 +142,19 @@ mod tests {
 
     /// Two trials of so many backends and windows.
     fn trials(backends: u32, windows: u32, requests: bool) -> Vec<(usize, Trial)> {
+        trials_with(backends, windows, requests, "finish")
+    }
+
+    fn trials_with(
+        backends: u32,
+        windows: u32,
+        requests: bool,
+        abandoned: &str,
+    ) -> Vec<(usize, Trial)> {
         let text = format!(
             "name = \"x\"\nquestion = \"?\"\nrounds = 2\nwindow = \"1s\"\n\
              [record]\nrequests = {requests}\n[proxy]\nstrategy = \"random\"\n\
-             [[backends]]\nname = \"a\"\ncount = {backends}\n\
+             [[backends]]\nname = \"a\"\ncount = {backends}\nabandoned = \"{abandoned}\"\n\
              service = {{ distribution = \"constant\", value = \"1ms\" }}\n\
              [load]\n[[load.phases]]\nduration = \"{windows}s\"\nrate = 1000\n"
         );
@@ -153,22 +166,37 @@ mod tests {
 
     #[test]
     fn a_backlog_that_memory_cannot_hold_is_refused() {
-        let mut trials = trials(10, 10, false);
-        for (_, trial) in &mut trials {
-            let load = &mut trial.variant.load;
-            load.timeout = std::time::Duration::from_secs(1_000_000);
-            load.shape.phases[0].rate = 1e7;
-            for backend in &mut trial.variant.backends {
-                backend.model.queue = None;
-            }
-        }
         // 100 million come, and 3.2 million are served.
-        let failure = fit("x.toml", &trials, Some(1), 2, Some(40 * GB)).expect_err("too much");
-        let wanted = "default offers more than its backends can serve, and 96800000 requests would";
-        assert!(failure.lines[0].contains(wanted), "{}", failure.lines[0]);
-        trials[0].1.variant.load.timeout = std::time::Duration::from_millis(10);
-        trials.truncate(1);
-        assert!(fit("x.toml", &trials, Some(1), 2, Some(40 * GB)).is_ok(), "clients leave");
+        let all = "96800000 requests would be inside";
+        for (abandoned, timeout_ms, wanted, help) in [
+            (
+                "finish",
+                1_000_000_000,
+                all,
+                "the rate or the phases, bound the backends' queues, let",
+            ),
+            ("finish", 10, all, "(abandoned = \"drop\"), or give them more concurrency"),
+            (
+                "drop",
+                1_000_000_000,
+                all,
+                "the rate, the phases or load.timeout, bound the backends'",
+            ),
+            ("drop", 10, "it fits", ""),
+        ] {
+            let mut trials = trials_with(10, 10, false, abandoned);
+            for (_, trial) in &mut trials {
+                let load = &mut trial.variant.load;
+                load.timeout = std::time::Duration::from_millis(timeout_ms);
+                load.shape.phases[0].rate = 1e7;
+                trial.variant.backends.iter_mut().for_each(|backend| backend.model.queue = None);
+            }
+            let found = match fit("x.toml", &trials, Some(1), 2, Some(40 * GB)) {
+                Ok(_) => "it fits".to_owned(),
+                Err(failure) => failure.lines[0].clone(),
+            };
+            assert!(found.contains(wanted) && found.contains(help), "{abandoned}: {found}");
+        }
     }
 
     #[test]

@@ -384,6 +384,31 @@ fn strategies_meet_the_same_arrivals() {
     assert_eq!(intended("round_robin"), intended("p2c"));
 }
 
+/// Five thousand requests, whose clients wait for 10 ms, at a backend that serves one a second.
+#[test]
+fn what_backends_hold_for_nobody_is_bounded() {
+    let mut trial = trial("random", 1, constant(1_000), 1_000.0, 5);
+    trial.variant.load.timeout = ms(10);
+    for (queue, abandoned, is_too_much) in [
+        (None, Abandoned::Finish, true),
+        (Some(100), Abandoned::Finish, false),
+        (None, Abandoned::Drop, false),
+    ] {
+        let model = &mut trial.variant.backends[0].model;
+        (model.queue, model.abandoned) = (queue, abandoned);
+        let mut recorder = Recorder::new(trial.plan());
+        let options = sim::Options { pending: 500, ..sim::Options::default() };
+        let played = sim::play_with(&trial, &mut recorder, &Stop::default(), options);
+        assert_eq!(played.is_err(), is_too_much, "{queue:?} {abandoned:?}: {played:?}");
+        if let Err(error) = played {
+            let sim::Error::TooMuchPending { for_nobody, .. } = error else { panic!("{error}") };
+            assert!(for_nobody > 400, "all but those who came lately: {error}");
+            let told = error.to_string();
+            assert!(told.contains("bound the backends' queues, or let them drop what"), "{told}");
+        }
+    }
+}
+
 #[test]
 fn a_run_that_is_stopped_keeps_what_it_has() {
     let mut trial = regular("random", 1, 5);

@@ -145,17 +145,45 @@ fn variants_with_the_same_overload_share_a_note() {
     assert!(found[0].starts_with("random; round_robin: phase \"high\" offers 30.0"), "{found:?}");
 }
 
-/// Capacity 50/s; the high phase lasts 5 s. Any timeout bounds what waits, and so do full queues.
+#[test]
+fn a_note_says_what_ends_the_growth_of_queues() {
+    let (unlimited, drop) = ("queue = \"unlimited\"\n", "abandoned = \"drop\"\n");
+    for (strategy, model, wanted) in [
+        ("p2c", String::new(), "queues grow for as long as it lasts, until they are full"),
+        ("p2c", drop.to_owned(), "as it lasts, until they are full or requests time out"),
+        ("p2c", format!("{unlimited}{drop}"), "as it lasts, until requests time out"),
+        ("p2c", unlimited.to_owned(), "it lasts, as what is abandoned is finished and waits on"),
+        ("random", String::new(), "its queue grows for as long as it lasts, until it is full"),
+    ] {
+        let text = TEXT
+            .replace("STRATEGY", strategy)
+            .replace("WEIGHT", "1")
+            .replace("RATE", if strategy == "p2c" { "60" } else { "30" })
+            .replace("EXTRA", "")
+            .replace("concurrency =", &format!("{model}concurrency ="));
+        let found = scenario(&text).overloads();
+        assert!(found.len() == 1 && found[0].ends_with(wanted), "{found:?}\nand not\n{wanted}");
+    }
+}
+
+/// Capacity 50/s; the high phase lasts 5 s. Full queues bound what waits, and timeouts do at backends
+/// that drop what is abandoned: those that finish it hold it whoever has gone.
 #[test]
 fn what_must_pile_up_is_known_before() {
     let endless = ("timeout = \"1000s\"\n[[load.phases]]", "queue = \"unlimited\"\n");
+    let short = "timeout = \"2s\"\n[[load.phases]]";
+    let dropped = "queue = \"unlimited\"\nabandoned = \"drop\"\n";
     for (rate, load, queue, extra, wanted) in [
         ("49", endless.0, endless.1, "", 0.0),
         ("150", endless.0, endless.1, "", 500.0),
         ("50\nto = 250", endless.0, endless.1, "", 500.0),
-        ("150", "timeout = \"2s\"\n[[load.phases]]", endless.1, "", 200.0),
-        ("150", endless.0, endless.1, "timeout = { attempt = \"1s\" }", 100.0),
+        ("150", short, endless.1, "", 500.0),
+        ("150", short, dropped, "", 200.0),
+        ("150", endless.0, endless.1, "timeout = { attempt = \"1s\" }", 500.0),
+        ("150", endless.0, dropped, "timeout = { attempt = \"1s\" }", 100.0),
         ("150", endless.0, "queue = 20\n", "", 45.0),
+        ("150", short, "queue = 20\n", "", 45.0),
+        ("150", endless.0, "queue = 20\nabandoned = \"drop\"\n", "", 45.0),
         ("150", endless.0, endless.1, "limits = { max_in_flight = 1 }", 0.0),
     ] {
         let text = TEXT
