@@ -36,6 +36,8 @@ pub(crate) struct Backend {
 
 struct State {
     behaviour: Behaviour,
+    /// When it was last told or asked something: it wants that in order of time.
+    latest: Time,
     /// Requests read so far: names them.
     requests: u64,
     /// Requests without luck so far.
@@ -117,6 +119,7 @@ impl Backend {
             name: config.name,
             state: RefCell::new(State {
                 behaviour,
+                latest: Time::ZERO,
                 requests: 0,
                 luckless: 0,
                 waiting: BTreeMap::new(),
@@ -205,10 +208,11 @@ impl Backend {
         self.settle(&mut self.state.borrow_mut(), self.clock.now());
     }
 
-    /// A fault begins or ends, at the time it says.
+    /// A fault begins or ends, at the time it says; if more has happened since, right after that.
     pub(crate) fn handle_fault(&self, change: &FaultChange) {
         let mut state = self.state.borrow_mut();
-        state.behaviour.handle_fault(change.at, change);
+        let at = change.at.max(state.latest);
+        state.behaviour.handle_fault(at, change);
         self.faults_changed(&mut state);
     }
 
@@ -255,6 +259,7 @@ impl Backend {
     /// Carries answers that are due to whoever waits for them, and sets the next deadline.
     fn settle(&self, state: &mut State, now: Time) {
         self.counters.cut(now);
+        state.latest = now;
         while let Some(answer) = state.behaviour.poll_answer(now) {
             if answer.status.is_none_or(|status| status >= 500) {
                 self.counters.count_failure();

@@ -107,6 +107,18 @@ fn a_hang_stops_the_work_that_is_under_way() {
 }
 
 #[test]
+fn a_fault_that_was_to_come_earlier_comes_after_what_has_happened() {
+    let lab = one(QUICK);
+    let mut raw = lab.open(0);
+    assert_eq!(answered(&mut raw), 200);
+    lab.fault(r#"{"at_ns":1,"backend":"a-1","kind":"hang","fault":1}"#);
+    raw.get("/");
+    raw.assert_silent();
+    lab.fault(r#"{"at_ns":9,"backend":"a-1","kind":"hang","fault":1,"begins":false}"#);
+    assert_eq!(raw.read().status, 200);
+}
+
+#[test]
 fn a_reset_comes_when_a_request_has_been_read() {
     let lab = one(QUICK);
     lab.fault(r#"{"backend":"a-1","kind":"reset"}"#);

@@ -1,8 +1,10 @@
 //! Who answers: one backend as a machine of queue, servers and faults.
 //! It must not know sockets: the shell asks [`Behaviour::gate`] and does what a socket would.
 //!
-//! Inputs are `handle_*`, in order of time. After each input the shell takes what
-//! [`Behaviour::poll_answer`] gives, and sleeps until [`Behaviour::poll_timeout`]. A shell that
+//! Inputs are `handle_*`, in order of time: none is dated before an earlier one, nor before the `now`
+//! of a [`Behaviour::poll_answer`]. A backend of which nothing is rare has not kept when those were,
+//! so a shell that is late with something dates it no earlier itself. After each input the shell takes
+//! what [`Behaviour::poll_answer`] gives, and sleeps until [`Behaviour::poll_timeout`]. A shell that
 //! wakes late gets answers late, but every one is dated when it was due, and the next request in
 //! the queue started then: lateness does not add up.
 
@@ -137,7 +139,12 @@ impl Behaviour {
     /// Does something with what is rare. It is there for that, and goes when there is nothing in it.
     fn rarely<T>(&mut self, now: Time, act: impl FnOnce(&mut Rare, &mut Station) -> T) -> T {
         let rare = self.rare.get_or_insert_default();
-        rare.now = rare.now.max(now);
+        debug_assert!(
+            rare.now <= now,
+            "inputs come in order of time: {now:?} after {:?}",
+            rare.now
+        );
+        rare.now = now;
         let done = act(rare, &mut self.station);
         if rare.is_over() {
             self.rare = None;

@@ -20,8 +20,7 @@ use crate::station::Station;
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rare {
-    /// The latest time seen: an input dated earlier counts as now. A fault is dated when it was to
-    /// come, and a live shell may be late with it.
+    /// When the latest input was, of those since there is anything rare.
     pub(super) now: Time,
     pub(super) condition: Condition,
     /// What will be answered past the queue.

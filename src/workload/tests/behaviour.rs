@@ -62,6 +62,17 @@ fn play(model: &BackendModel, requests: &Requests, late: u64) -> Ends {
     ends
 }
 
+/// A backend of which nothing is rare keeps no time of what was: there is nothing to hold this against.
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "inputs come in order of time: Time(100) after Time(105)")]
+fn an_input_that_is_dated_before_another_is_a_mistake() {
+    let mut backend = Behaviour::new(model(Discipline::Fifo, 1, None));
+    backend.watch_load();
+    let _ = backend.handle_request(at(105), WorkId(1), 1);
+    backend.clear_faults(at(100));
+}
+
 /// First come first served in the plainest way: each request to the server that is free first.
 fn naive_fifo(model: &BackendModel, requests: &Requests) -> Ends {
     let mut free = vec![0; model.concurrency as usize];
