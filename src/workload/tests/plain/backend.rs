@@ -1,14 +1,13 @@
-//! A backend against a plain one, which keeps a list of all who are inside and looks through it at
-//! every step: whatever comes in, in whatever order, both answer alike to the nanosecond.
+//! The plain backend: a list of all who are inside, looked through at every step. It must not share
+//! a line with the one under test.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use base::{Rng, Time, time};
-use proptest::prelude::*;
 use workload::{
-    Abandoned, Admission, Answer, BackendModel, Behaviour, Discipline, FaultChange, FaultKind,
-    WorkId,
+    Abandoned, Admission, Answer, BackendModel, Discipline, FaultChange, FaultKind, Gate,
+    HealthAnswer, WorkId,
 };
 
 /// Parts of a nanosecond in which work is counted, as binary digits.
@@ -57,23 +56,39 @@ impl Guest {
 }
 
 /// The plain backend.
-struct Plain {
-    model: BackendModel,
+pub(crate) struct Plain {
+    pub(crate) model: BackendModel,
     /// In order of arrival.
     inside: Vec<Guest>,
     faults: Vec<(u32, FaultKind)>,
-    late: VecDeque<Answer>,
+    pub(crate) late: VecDeque<Answer>,
+    pub(crate) requests: u64,
+    /// Somebody left since nobody was inside.
+    left: bool,
+    /// Somebody wants to know the load.
+    pub(crate) watched: bool,
     /// Wrong on purpose: the newest that waits goes first.
-    newest_first: bool,
+    pub(crate) newest_first: bool,
     /// Wrong on purpose: what a fault slows down is what is done, not what begins.
-    forgets_slowness: bool,
+    pub(crate) forgets_slowness: bool,
 }
 
 impl Plain {
-    fn new(model: BackendModel) -> Self {
+    pub(crate) fn new(model: BackendModel) -> Self {
         let (newest_first, forgets_slowness) = (false, false);
         let (inside, faults, late) = (vec![], vec![], VecDeque::new());
-        Self { model, inside, faults, late, newest_first, forgets_slowness }
+        let (requests, left, watched) = (0, false, false);
+        Self {
+            model,
+            inside,
+            faults,
+            late,
+            requests,
+            left,
+            watched,
+            newest_first,
+            forgets_slowness,
+        }
     }
 
     fn has(&self, wanted: &FaultKind) -> bool {
@@ -84,11 +99,11 @@ impl Plain {
         self.inside.iter().filter(|guest| guest.place == place).count()
     }
 
-    fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.inside.len() + self.late.len()
     }
 
-    fn holds(&self, work: WorkId) -> bool {
+    pub(crate) fn holds(&self, work: WorkId) -> bool {
         self.inside.iter().any(|guest| guest.work == work)
             || self.late.iter().any(|answer| answer.work == work)
     }
@@ -104,13 +119,54 @@ impl Plain {
         ends.filter_map(|(place, guest)| Some((guest.end()?, place))).min()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    pub(crate) fn gate(&self) -> Gate {
+        match (self.has(&FaultKind::Crash), self.has(&FaultKind::Refuse)) {
+            (true, _) => Gate::Crashed,
+            (false, true) => Gate::Refusing,
+            (false, false) => Gate::Open,
+        }
+    }
+
+    pub(crate) fn health(&self) -> HealthAnswer {
+        if self.has(&FaultKind::Hang) && !self.has(&FaultKind::Crash) {
+            return HealthAnswer::Silence;
+        }
+        if self.has(&FaultKind::Crash) || self.has(&FaultKind::Reset) {
+            return HealthAnswer::Reset;
+        }
+        let (mut factor, mut error) = (1.0, None);
+        for (_, kind) in &self.faults {
+            match *kind {
+                FaultKind::Slow { factor: by, health: true } => factor *= by,
+                FaultKind::Errors { status, after, health: true, .. } => {
+                    error = error.or(Some((status, after)));
+                }
+                _ => {}
+            }
+        }
+        let slower = (factor - 1.0_f64).max(0.0) * self.model.service.mean();
+        let (status, after) = error.unwrap_or((200, Duration::ZERO));
+        HealthAnswer::Status(status, after + Duration::from_secs_f64(slower))
+    }
+
+    /// When the next answer is due, where nothing is rare and none is due now.
+    pub(crate) fn quiet_until(&self, now: u64) -> Option<Time> {
+        let bypassing = self.inside.iter().any(|guest| matches!(guest.place, Place::Bypassing(_)));
+        let is_rare = self.watched || self.left || bypassing;
+        if is_rare || !self.faults.is_empty() || !self.late.is_empty() {
+            return None;
+        }
+        Some(self.poll_timeout().unwrap_or(Time::MAX)).filter(|&due| due > Time::from_nanos(now))
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let next = self.next_end().map(|(end, _)| Time::from_nanos(end));
         self.late.front().map(|answer| answer.at).or(next)
     }
 
     /// All speeds as they should be, and nobody waits for a server that is free.
     fn settle(&mut self, now: u64) {
+        self.left &= !self.inside.is_empty();
         let servers = self.model.concurrency as usize;
         let mut factor = 1.0;
         for (_, kind) in &self.faults {
@@ -143,7 +199,7 @@ impl Plain {
         }
     }
 
-    fn advance(&mut self, now: u64) {
+    pub(crate) fn advance(&mut self, now: u64) {
         while let Some((end, place)) = self.next_end().filter(|&(end, _)| end <= now) {
             let guest = self.inside.remove(place);
             let (status, bytes) = match guest.place {
@@ -158,8 +214,9 @@ impl Plain {
         }
     }
 
-    fn request(&mut self, now: u64, work: WorkId, luck: u64) -> Admission {
+    pub(crate) fn request(&mut self, now: u64, work: WorkId, luck: u64) -> Admission {
         self.advance(now);
+        self.requests += 1;
         let (crashed, hangs) = (self.has(&FaultKind::Crash), self.has(&FaultKind::Hang));
         if crashed || (!hangs && self.has(&FaultKind::Reset)) {
             return Admission::Reset;
@@ -187,9 +244,10 @@ impl Plain {
         Admission::Accepted
     }
 
-    fn cancel(&mut self, now: u64, work: WorkId) {
+    pub(crate) fn cancel(&mut self, now: u64, work: WorkId) {
         self.advance(now);
         self.late.retain(|answer| answer.work != work);
+        self.left |= !self.inside.is_empty();
         let Some(place) = self.inside.iter().position(|guest| guest.work == work) else { return };
         let bypasses = matches!(self.inside[place].place, Place::Bypassing(_));
         if self.model.abandoned == Abandoned::Finish && !bypasses {
@@ -200,7 +258,7 @@ impl Plain {
         }
     }
 
-    fn fault(&mut self, now: u64, change: &FaultChange) {
+    pub(crate) fn fault(&mut self, now: u64, change: &FaultChange) {
         self.advance(now);
         self.faults.retain(|(fault, _)| *fault != change.fault);
         if change.begins {
@@ -217,174 +275,9 @@ impl Plain {
         self.settle(now);
     }
 
-    fn clear_faults(&mut self, now: u64) {
+    pub(crate) fn clear_faults(&mut self, now: u64) {
         self.advance(now);
         self.faults.clear();
         self.settle(now);
-    }
-}
-
-/// What a shell does.
-#[derive(Clone, Debug)]
-enum Step {
-    /// One of so many names comes in, if nobody of its name is inside.
-    Request(u64),
-    /// The client of this name leaves.
-    Leave(u64),
-    Fault(u32, FaultKind, bool),
-    ClearFaults,
-    /// Takes what is due.
-    Take,
-}
-
-/// Plays the same to both. How many answers came.
-fn compare(plain: &mut Plain, steps: &[(u64, Step)], watched: bool) -> Result<usize, String> {
-    let mut backend = Behaviour::new(plain.model.clone());
-    if watched {
-        backend.watch_load();
-    }
-    let (mut now, mut answers) = (0, 0);
-    let last = [(0, Step::ClearFaults), (u64::MAX >> 24, Step::Take)];
-    for (n, (gap, step)) in (0..).zip(steps.iter().chain(&last)) {
-        now += gap;
-        let at = Time::from_nanos(now);
-        match step {
-            Step::Request(name) => {
-                let work = WorkId(*name);
-                if !plain.holds(work) {
-                    let (one, other) =
-                        (backend.handle_request(at, work, n), plain.request(now, work, n));
-                    if one != other {
-                        return Err(format!("step {n}: {one:?} and not {other:?}"));
-                    }
-                }
-            }
-            Step::Leave(name) => {
-                backend.handle_cancel(at, WorkId(*name));
-                plain.cancel(now, WorkId(*name));
-            }
-            Step::Fault(fault, kind, begins) => {
-                let (fault, kind, begins) = (*fault, kind.clone(), *begins);
-                let change = FaultChange { at, backend: 0, fault, kind, begins };
-                backend.handle_fault(at, &change);
-                plain.fault(now, &change);
-            }
-            Step::ClearFaults => {
-                backend.clear_faults(at);
-                plain.clear_faults(now);
-            }
-            Step::Take => {
-                plain.advance(now);
-                let told: Vec<_> = std::iter::from_fn(|| backend.poll_answer(at)).collect();
-                let expected: Vec<_> = plain.late.drain(..).collect();
-                if told != expected {
-                    return Err(format!("step {n}: {told:?} and not {expected:?}"));
-                }
-                answers += told.len();
-            }
-        }
-        let (one, other) = (backend.poll_timeout(), plain.poll_timeout());
-        if one != other {
-            return Err(format!("step {n}: next {one:?} and not {other:?}"));
-        }
-        let (one, other) = (backend.in_flight() as usize, plain.in_flight());
-        if one != other {
-            return Err(format!("step {n}: {one} in flight and not {other}"));
-        }
-    }
-    Ok(answers)
-}
-
-fn any_kind() -> impl Strategy<Value = FaultKind> {
-    let errors = |(ratio, after)| FaultKind::Errors {
-        status: 500,
-        ratio,
-        after: Duration::from_nanos(after),
-        health: false,
-    };
-    prop_oneof![
-        Just(FaultKind::Crash),
-        Just(FaultKind::Refuse),
-        Just(FaultKind::Hang),
-        Just(FaultKind::Reset),
-        (1..4_u32).prop_map(|n| FaultKind::Slow { factor: f64::from(n) * 0.75, health: false }),
-        (prop_oneof![Just(0.5), Just(1.0)], prop_oneof![Just(0), Just(3_000), 0..9_000_u64])
-            .prop_map(errors),
-    ]
-}
-
-/// With few names, those that left come again while their work is there.
-fn any_step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        8 => (0..16_u64).prop_map(Step::Request),
-        2 => (0..16_u64).prop_map(Step::Leave),
-        1 => (0..3_u32, any_kind(), any::<bool>())
-            .prop_map(|(fault, kind, begins)| Step::Fault(fault, kind, begins)),
-        1 => Just(Step::ClearFaults),
-        6 => Just(Step::Take),
-    ]
-}
-
-fn any_steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
-    // Against services of 5 µs: together, busy, idle.
-    let gap = prop_oneof![2 => Just(0), 2 => Just(1_000), 4 => 0..4_000_u64, 1 => 0..60_000_u64];
-    prop::collection::vec((gap, any_step()), 1..200)
-}
-
-fn model(discipline: Discipline) -> BackendModel {
-    let values = vec![0.0, 1e-6, 3e-6, 3e-6, 20e-6];
-    BackendModel {
-        concurrency: 1,
-        queue: None,
-        discipline,
-        abandoned: Abandoned::Finish,
-        service: base::Distribution::Empirical { values: values.into() },
-        response_bytes: 7,
-    }
-}
-
-fn any_model() -> impl Strategy<Value = BackendModel> {
-    let discipline = prop_oneof![Just(Discipline::Fifo), Just(Discipline::Ps)];
-    let abandoned = prop_oneof![Just(Abandoned::Finish), Just(Abandoned::Drop)];
-    (discipline, abandoned, 1..4_u32, prop::option::of(0..6_u32)).prop_map(
-        |(discipline, abandoned, concurrency, queue)| BackendModel {
-            concurrency,
-            queue,
-            abandoned,
-            ..model(discipline)
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 1_000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn a_backend_does_what_the_plain_one_does(
-        model in any_model(),
-        steps in any_steps(),
-        watched in any::<bool>(),
-    ) {
-        let compared = compare(&mut Plain::new(model), &steps, watched);
-        prop_assert!(compared.is_ok(), "{compared:?}");
-    }
-}
-
-#[test]
-fn the_comparison_finds_the_wrong_ones() {
-    let slow = FaultKind::Slow { factor: 3.0, health: false };
-    let mut steps: Vec<_> = (0..12).map(|n| (500, Step::Request(n))).collect();
-    steps.insert(2, (0, Step::Fault(1, slow, true)));
-    let right = compare(&mut Plain::new(model(Discipline::Fifo)), &steps, false);
-    assert_eq!(right, Ok(12));
-    let mut wrong = Plain { newest_first: true, ..Plain::new(model(Discipline::Fifo)) };
-    compare(&mut wrong, &steps, false).expect_err("the newest does not go first");
-    for discipline in [Discipline::Fifo, Discipline::Ps] {
-        let mut wrong = Plain { forgets_slowness: true, ..Plain::new(model(discipline)) };
-        compare(&mut wrong, &steps, false).expect_err("what begins is slower");
     }
 }
