@@ -159,4 +159,36 @@ mod tests {
         // Standard deviation of a cell is 126; 5 of them.
         assert!(counts.iter().all(|&n| n.abs_diff(20_000) < 630), "{counts:?}");
     }
+
+    /// Of 2⁶⁴ numbers a quarter are too many for this bound: without drawing again every third result
+    /// would be twice as frequent as its neighbours. Small bounds never come there.
+    #[test]
+    fn below_is_uniform_where_it_draws_again() {
+        let bound = 3 << 62;
+        let mut rng = Rng::from_seed(3);
+        let golden = [(); 4].map(|()| rng.below(bound));
+        let expected = [
+            3_102_612_575_675_076_720,
+            9_753_746_991_420_918_306,
+            10_178_852_063_245_781_356,
+            2_892_624_973_496_860_890,
+        ];
+        assert_eq!(golden, expected);
+        let (mut draws, mut thirds, mut remainders) = (rng.clone(), [0_u32; 3], [0_u32; 3]);
+        for _ in 0..90_000 {
+            let number = rng.below(bound);
+            thirds[number >> 62] += 1;
+            remainders[number % 3] += 1;
+        }
+        // Standard deviation of a cell is 141; 5 of them.
+        for counts in [thirds, remainders] {
+            assert!(counts.iter().all(|&n| n.abs_diff(30_000) < 705), "{counts:?}");
+        }
+        let (next, mut drawn) = (rng.next_u64(), 1_u32);
+        while draws.next_u64() != next {
+            drawn += 1;
+        }
+        // Four draws for three numbers; standard deviation 200.
+        assert!(drawn.abs_diff(120_000) < 1_000, "{drawn}");
+    }
 }
