@@ -285,7 +285,7 @@ impl UnderWay {
             let Key { slot, generation } = self.further.insert(Further { request: key, running });
             Key { slot: slot | MARK, generation }
         };
-        request.number += 1;
+        request.number = request.number.checked_add(1).expect("retries end at MAX_ATTEMPTS");
         request.running += 1;
         request.deciding += 1;
         let aside = if request.has_aside { self.asides.get(key.slot as usize) } else { None };

@@ -5,7 +5,7 @@
 #[allow(dead_code)] // each test crate uses a part of it
 mod support;
 
-use policy::{ProbeResult, State};
+use policy::{Command, HealthSettings, ProbeResult, State};
 use support::*;
 
 #[test]
@@ -42,6 +42,25 @@ fn probes_are_judged_by_what_came() {
         assert_eq!(state(&balancer, ids[0]), expected, "{result:?}");
         assert_eq!(balancer.pool().status(ids[0]).unwrap().last_check, Some(check));
     }
+}
+
+/// Signs of life are noted only where somebody wants to know: who was not listened to before was not
+/// silent.
+#[test]
+fn silence_counts_from_when_somebody_listens() {
+    let (mut balancer, ids) = balancer(with_health(1, 1), 1, &[1, 1]);
+    let silent = |_, _| false;
+    pass_time(&mut balancer, at(0), at(9_999), |_, _| true);
+    pass_time(&mut balancer, at(9_999), at(10_000), silent);
+    let mut settings = with_health(1, 1);
+    let health = settings.health.take().expect("it has checks");
+    settings.health = Some(HealthSettings { remove_after: Some(ms(3_000)), ..health });
+    let command = Command::Settings(Box::new(settings));
+    balancer.handle_command(at(10_000), command).expect("they are valid");
+    pass_time(&mut balancer, at(10_000), at(12_999), silent);
+    assert!(ids.iter().all(|&id| balancer.pool().status(id).is_some()), "3 s have not passed");
+    let removed = pass_time(&mut balancer, at(12_999), at(13_000), silent);
+    assert_eq!(lines(&removed), ["13000 b-0 removed silent for 3 s"], "the last one stays");
 }
 
 #[test]

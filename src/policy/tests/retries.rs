@@ -9,7 +9,7 @@ mod support;
 use base::{BackendId, RequestId, RequestMeta, Time};
 use policy::{
     Attempt, Balancer, Command, End, Head, HedgingSettings, LimitSettings, Next, Output, Reject,
-    RetrySettings, Settings, TimeoutSettings, Verdict,
+    RetrySettings, Settings, TimeoutSettings, Verdict, settings::MAX_ATTEMPTS,
 };
 use support::*;
 
@@ -72,6 +72,24 @@ fn a_retry_waits_for_its_backoff_and_picks_afresh() {
     balancer.handle_end(now, attempt.id, End::Complete);
     assert_eq!((balancer.retries(), balancer.requests_in_flight()), (2, 0));
     assert_eq!(balancer.poll_timeout(), None);
+}
+
+/// A request counts its attempts in a byte.
+#[test]
+fn nobody_is_tried_beyond_all_measure_whatever_the_settings_say() {
+    let retry = RetrySettings { attempts: u32::MAX, budget_min: 1e6, ..RetrySettings::default() };
+    let settings = Settings { retry: Some(retry), ..plain("p2c") };
+    let (mut balancer, _) = balancer(settings, 1, &[1, 1]);
+    let mut attempt = send(&mut balancer, at(0), 0);
+    let mut sent = 1;
+    while let Next::Retry(next) = balancer.handle_head(at(0), attempt.id, status(503)) {
+        sent += 1;
+        assert_eq!(next.number, sent);
+        balancer.handle_end(at(0), attempt.id, End::Aborted);
+        attempt = next;
+    }
+    balancer.handle_end(at(0), attempt.id, End::Complete);
+    assert_eq!((sent, balancer.requests_in_flight()), (MAX_ATTEMPTS, 0));
 }
 
 #[test]
