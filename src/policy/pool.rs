@@ -1,6 +1,8 @@
 //! The backends: who is there, who is ready, how much each has in flight.
 //! It must not know how one of them is picked.
 
+#[cfg(test)]
+mod books;
 mod roster;
 mod service;
 mod sights;

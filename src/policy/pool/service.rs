@@ -85,7 +85,8 @@ impl Pool {
             backend.eligible = eligible;
             self.eligible = if eligible { self.eligible + 1 } else { self.eligible - 1 };
         }
-        // Who is eligible follows from the state too, so the list is right where that is the same.
+        // Who is eligible follows from the state too, so the list is right where that is the same: who
+        // is ejected was in service, and so has passed a check.
         let (from, to) = (backend.state, backend.state_now());
         if from == to {
             return None;
@@ -105,7 +106,7 @@ impl Pool {
         Some((from, to))
     }
 
-    /// Begins an ejection of a backend that has none; [`Pool::settle`] draws the conclusion.
+    /// Begins an ejection of a backend that is in service; [`Pool::settle`] draws the conclusion.
     pub(crate) fn eject(&mut self, id: BackendId, ejection: Ejection) {
         if let Some(backend) = self.backends.get_mut(id.into())
             && backend.ejection.is_none()
