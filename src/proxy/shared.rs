@@ -254,8 +254,11 @@ impl Shared {
     ) -> (Step, Time) {
         let (id, request) = (attempt.id, attempt.request);
         self.decide(|state, now| {
-            let (step, end) = match state.balancer.handle_head(now, id, head) {
-                Next::Deliver if over.attempt => (Step::Deliver, Some(End::Complete)),
+            let next = match over.attempt {
+                true => state.balancer.handle_answer(now, id, head),
+                false => state.balancer.handle_head(now, id, head),
+            };
+            let (step, end) = match next {
                 Next::Deliver => (Step::Deliver, None),
                 Next::Retry(next) => (Step::Retry(state.leg(now, next)), Some(End::Aborted)),
                 Next::Later => (Step::Later(state.waiting.open(request)), Some(End::Aborted)),
