@@ -115,7 +115,7 @@ impl Distribution {
         match *self {
             Self::Constant { value } => value,
             Self::Uniform { min, max } => min + (max - min) * rng.unit(),
-            Self::Exponential { mean } => mean * exp1(rng),
+            Self::Exponential { .. } => unreachable!("it is drawn where all are asked for"),
             Self::Erlang { mean, k } => {
                 mean / f64::from(k) * (0..k).map(|_| exp1(rng)).sum::<f64>()
             }
