@@ -8,6 +8,7 @@ use std::time::Duration;
 use base::{BackendId, FailureKind, Rng, Time};
 
 use super::Balancer;
+use super::requests::is_failure;
 use super::under_way::Running;
 use crate::event::EventKind;
 use crate::message::{End, Head};
@@ -95,7 +96,7 @@ impl Balancer {
                 self.judge_failure(now, id, began, Failure::NoAnswer(error));
             }
             Head::Status { status, retry_after, .. } => {
-                if status >= 500 {
+                if is_failure(head) {
                     self.judge_failure(now, id, began, Failure::Status(status));
                 }
                 if let (429 | 503, Some(time)) = (status, retry_after) {

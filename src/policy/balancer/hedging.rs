@@ -9,6 +9,7 @@
 use base::{AttemptId, BackendId, Key, Time};
 
 use super::Balancer;
+use super::requests::is_failure;
 use crate::alarms::Alarm;
 use crate::message::{Attempt, Head, Output};
 use crate::settings::RetrySettings;
@@ -42,13 +43,8 @@ impl Balancer {
 
     /// Whether another attempt that is out may do better.
     fn is_bad(&self, head: &Head) -> bool {
-        match head {
-            Head::Failed { .. } => true,
-            Head::Status { status, .. } => {
-                let named = |retry: &RetrySettings| retry.statuses.contains(status);
-                *status >= 500 || self.settings.retry.as_ref().is_some_and(named)
-            }
-        }
+        let is_named = |retry: &RetrySettings| matches!(head, Head::Status { status, .. } if retry.statuses.contains(status));
+        is_failure(head) || self.settings.retry.as_ref().is_some_and(is_named)
     }
 
     /// Sees to it that an attempt, which may be hedged, is looked at again when it is slow.

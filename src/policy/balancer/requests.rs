@@ -124,17 +124,22 @@ impl Balancer {
     }
 }
 
+/// Whether an answer of this status is a failure of its backend.
+const fn fails(status: u16) -> bool {
+    status >= 500
+}
+
 /// Whether a head is a failure of its backend.
 pub(super) const fn is_failure(head: &Head) -> bool {
     match *head {
-        Head::Status { status, .. } => status >= 500,
+        Head::Status { status, .. } => fails(status),
         Head::Failed { .. } => true,
     }
 }
 
 /// Whether a head is an answer that says nothing against its backend.
 pub(super) const fn is_good(head: &Head) -> bool {
-    matches!(*head, Head::Status { status, .. } if status < 500 && status != 429)
+    matches!(*head, Head::Status { status, .. } if !fails(status) && status != 429)
 }
 
 /// What a head shows of its backend. A 429 is no failure of the backend, but who answers it fast
