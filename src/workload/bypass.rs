@@ -1,5 +1,5 @@
-//! Answers that are given past the queue: errors, and refusals held back by a hang. It must not know
-//! why they are given.
+//! Answers that are given past the queue: errors, and the refusals of a backend that is full. As a rule
+//! those are due at once, but nothing is while a backend hangs. It must not know why they are given.
 
 use std::collections::BTreeMap;
 

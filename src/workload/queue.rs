@@ -96,6 +96,7 @@ impl Queue {
         match self {
             Self::Near { len: 0, .. } => None,
             Self::Near { len, seats } => {
+                const { assert!(NEAR == 2, "more than one would have to move up") };
                 let first = seats[0];
                 seats[0] = seats[1];
                 *len -= 1;

@@ -39,14 +39,13 @@ impl Station {
     /// A request comes in, unless there is no room for it.
     #[inline(always)] // as above
     pub(crate) fn enter(&mut self, now: Time, work: WorkId, luck: u64) -> bool {
-        let model = &*self.model;
-        let is_free = self.service.len() < model.concurrency;
-        if !is_free && model.queue.is_some_and(|room| self.beyond() >= u64::from(room)) {
+        let is_idle = self.has_idle_server();
+        if !is_idle && self.is_full(0) {
             return false;
         }
-        let demand_ns = model.service.sample_ns(&mut Rng::from_seed(luck));
+        let demand_ns = self.model.service.sample_ns(&mut Rng::from_seed(luck));
         let job = self.number(work);
-        if is_free {
+        if is_idle {
             self.service.insert(now, job, demand_ns);
         } else {
             self.add(now, job, demand_ns);
@@ -66,9 +65,27 @@ impl Station {
         }
     }
 
-    /// How many more are here than there are servers, where none of these is free.
-    fn beyond(&self) -> u64 {
-        u64::from(self.service.len() - self.model.concurrency) + self.queue.len() as u64
+    /// Whether a server has nothing to do.
+    #[inline(always)] // as above
+    pub(crate) fn has_idle_server(&self) -> bool {
+        self.service.len() < self.model.concurrency
+    }
+
+    /// Whether whoever comes, or waits longest, is served at once: alone, or with a share.
+    pub(crate) fn serves_at_once(&self) -> bool {
+        match self.model.discipline {
+            Discipline::Fifo => self.has_idle_server(),
+            Discipline::Ps => true,
+        }
+    }
+
+    /// Whether one more would be more than may be served and wait; so many of those who wait were
+    /// called off.
+    #[inline(always)] // as above
+    pub(crate) fn is_full(&self, void: u32) -> bool {
+        let Some(queue) = self.model.queue else { return false };
+        let room = u64::from(self.model.concurrency) + u64::from(queue);
+        self.len() as u64 - u64::from(void) >= room
     }
 
     /// Ends what is done first, when it is, and starts what waits.

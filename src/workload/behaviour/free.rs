@@ -20,7 +20,7 @@ impl Behaviour {
         if rare.is_some_and(|rare| rare.condition.hangs()) {
             return Time::MAX;
         }
-        if station.service.len() < concurrency {
+        if station.has_idle_server() {
             return now;
         }
         let roll = rare.and_then(|rare| rare.roll.as_ref());

@@ -1,6 +1,6 @@
 //! What goes on at a backend that is not as most are: it has a fault, or answers that nobody has
-//! taken, or a client has left, or its load is asked for. It must not know how the others do
-//! without.
+//! taken, or refuses somebody because it is full, or a client has left, or its load is asked for. It
+//! must not know how the others do without.
 
 use std::collections::VecDeque;
 
@@ -51,7 +51,7 @@ impl Rare {
         }
         let mut rng = Rng::from_seed(luck);
         let error = self.condition.error(&rng).map(|error| (error.status, nanos(error.after)));
-        let refusal = self.is_full(station).then_some((FULL, 0));
+        let refusal = station.is_full(self.void()).then_some((FULL, 0));
         let place = if let Some((status, after_ns)) = error.or(refusal) {
             Place::Bypassing(self.bypass.insert(self.now, job, status, after_ns))
         } else {
@@ -59,7 +59,7 @@ impl Rare {
                 meter.enter(self.now, job.seq, met);
             }
             let demand_ns = station.model.service.sample_ns(&mut rng);
-            if has_free_server(station) {
+            if station.serves_at_once() {
                 self.start(station, self.now, job, demand_ns);
                 Place::Served
             } else {
@@ -148,13 +148,12 @@ impl Rare {
 
     /// Those that are served or wait for it.
     fn occupied(&self, station: &Station) -> usize {
-        station.len() - self.roll.as_ref().map_or(0, |roll| roll.void) as usize
+        station.len() - self.void() as usize
     }
 
-    /// Whether one more request would be more than may be served and wait.
-    fn is_full(&self, station: &Station) -> bool {
-        let room = |queue| station.model.concurrency as usize + queue as usize;
-        station.model.queue.is_some_and(|queue| self.occupied(station) >= room(queue))
+    /// How many stand in the queue who were called off.
+    fn void(&self) -> u32 {
+        self.roll.as_ref().map_or(0, |roll| roll.void)
     }
 
     /// Does all that is due until now, each thing at its own time.
@@ -213,7 +212,7 @@ impl Rare {
 
     /// Gives a free server to the oldest request that waits.
     fn refill(&mut self, station: &mut Station, at: Time) {
-        while has_free_server(station)
+        while station.serves_at_once()
             && let Some(waiting) = station.queue.pop()
         {
             let job = waiting.job();
@@ -257,12 +256,5 @@ impl Rare {
         if let Some(meter) = &mut self.meter {
             meter.clear();
         }
-    }
-}
-
-fn has_free_server(station: &Station) -> bool {
-    match station.model.discipline {
-        Discipline::Fifo => station.service.len() < station.model.concurrency,
-        Discipline::Ps => true,
     }
 }
