@@ -369,6 +369,11 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_candidate_takes_three_words() {
+        assert_eq!(std::mem::size_of::<Candidate>(), 24);
+    }
+
+    #[test]
     fn the_candidates_follow_state_weight_and_in_flight() {
         let mut pool = ready_pool(&[(1, 0), (2, 3), (4, 1)]);
         let ids: Vec<BackendId> = pool.ready().map(|(id, _)| id).collect();

@@ -65,7 +65,9 @@ impl Balancer {
         }
     }
 
-    /// Shows the strategy what this balancer could not know by itself. Only the simulator can.
+    /// Shows the strategy what this balancer could not know by itself. Only the simulator can. Attempts
+    /// in flight are no fewer than this balancer's own, where those show: they go on to be counted
+    /// up and down.
     pub fn handle_sight(&mut self, backend: BackendId, sight: Sight) {
         self.pool.show(backend, sight);
     }

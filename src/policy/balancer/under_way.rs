@@ -23,7 +23,7 @@ pub(super) struct Request {
     pub(super) running: u8,
     /// Of those the ones whose heads may still decide: one, or two when one is a hedge.
     pub(super) deciding: u8,
-    /// Attempts so far, at most [`MAX_ATTEMPTS`] and a hedge.
+    /// Attempts so far, at most [`crate::settings::MAX_ATTEMPTS`] and a hedge.
     pub(super) number: u8,
     /// It has had its hedge.
     pub(super) hedged: bool,

@@ -16,7 +16,8 @@ use crate::settings::{CheckKind, HealthSettings, Settings};
 use crate::slow_start;
 use crate::timers::Timers;
 
-/// The largest weight: with it a cross product of weight and in-flight count stays below 2⁴⁸.
+/// The largest weight: with it a cross product of weight and in-flight count stays below 2⁴⁸, and
+/// below 2⁵⁵ where slow start counts weights in percent.
 const MAX_WEIGHT: u32 = 65_536;
 
 /// What the balancer remembers to look after its backends.

@@ -1,5 +1,6 @@
 //! What a balancer is shown of the backends beyond what it has sent itself: the simulator alone can
-//! show it. It must not touch what limits and panic go by: those are the balancer's own attempts.
+//! show it. It must not touch what limits go by, the balancer's own attempts: what is shown stands in
+//! the row, and how much of it is not their number stands here, so they are the difference.
 
 use base::{BackendId, Time};
 
@@ -56,6 +57,9 @@ impl Sights {
         if self.beyond(slot) != 0 {
             self.set_beyond(slot, 0);
         }
+        if let Some(free_at) = self.free_at.get_mut(slot as usize) {
+            *free_at = Time::ZERO;
+        }
     }
 
     fn set_beyond(&mut self, slot: u32, beyond: u32) {
@@ -89,6 +93,8 @@ impl Pool {
         let Some(own) = self.traffic_of(id).map(|row| self.own(row)) else { return };
         match sight {
             Sight::InFlight(count) => {
+                let hides_own = self.sights.own_shown() == 0;
+                debug_assert!(hides_own || count >= own, "{count} are shown, {own} own ones show");
                 self.sights.set_beyond(id.slot, count.wrapping_sub(own));
                 if let Some(place) = self.place_of(id) {
                     let shown = &mut self.candidates[place].in_flight;
@@ -168,5 +174,7 @@ mod tests {
         pool.show(ids[1], Sight::InFlight(4));
         pool.refresh();
         assert_eq!(seen(&pool).0, [0], "nothing of what is gone");
+        let new = pool.add(Time::ZERO, "b-1".into(), 1, None);
+        assert_eq!((new.slot, pool.free_at(new)), (ids[1].slot, Time::ZERO), "another tenant");
     }
 }
