@@ -32,12 +32,13 @@ use crate::under_way::{Leg, UnderWay};
 /// end, so only a load beyond any sense gets there.
 pub const MAX_PENDING: usize = 1 << 23;
 
-/// What one of them takes at most, with all that stands behind it: the open request, its attempt,
-/// its place in a backend's queue. That is 600 bytes or so, most of it in tables that are there three
-/// times over while they double.
+/// What one of them takes at most, with all that stands behind it: the open request and its attempt, a
+/// line of the processor's cache in the engine and one in the balancer, its place in a backend's queue and
+/// by name. That is some hundreds of bytes, most of it in tables that are there three times over while
+/// they double.
 pub const PENDING_BYTES: usize = 2_000;
 
-/// Events between two looks at the stop flag: some milliseconds.
+/// Rounds of the loop, two a request, between two looks at the stop flag: a millisecond or so.
 const STOP_EVERY: u64 = 4096;
 
 /// Why a trial could not be played to its end.
