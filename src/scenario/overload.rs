@@ -65,9 +65,12 @@ impl Variant {
             return 0.0;
         }
         let together: f64 = backends.iter().map(capacity).sum();
-        let excess =
-            |phase: &Phase| (phase.expected() - together * phase.duration.as_secs_f64()).max(0.0);
-        let piles_up: f64 = load.shape.phases.iter().map(excess).sum();
+        let grows = |phase: &Phase| phase.expected() - together * phase.duration.as_secs_f64();
+        let (mut inside, mut piles_up) = (0_f64, 0_f64);
+        for phase in &load.shape.phases {
+            inside = (inside + grows(phase)).max(0.0);
+            piles_up = piles_up.max(inside);
+        }
         // Who waits longer has gone, and its work is where backends drop what is abandoned …
         let rates = load.shape.phases.iter().map(|phase| phase.expected());
         let seconds = load.shape.phases.iter().map(|phase| phase.duration.as_secs_f64());
@@ -81,11 +84,13 @@ impl Variant {
             let queue = backend.model.queue.map_or(f64::INFINITY, f64::from);
             queue + f64::from(backend.model.concurrency)
         };
-        let all = |abandoned: Abandoned| -> f64 {
-            let those = backends.iter().filter(|backend| backend.model.abandoned == abandoned);
-            those.map(places).sum()
-        };
-        piles_up.min(all(Abandoned::Finish) + all(Abandoned::Drop).min(waiting))
+        let drops = |backend: &&BackendSpec| backend.model.abandoned == Abandoned::Drop;
+        if backends.iter().any(|backend| drops(&backend)) {
+            // Where some do and some do not, all that is too much may be at those that do.
+            let held: f64 = backends.iter().filter(drops).map(places).sum();
+            return piles_up.min(held).min(waiting);
+        }
+        piles_up.min(backends.iter().map(places).sum())
     }
 }
 
@@ -144,17 +149,21 @@ fn overload(variant: &Variant) -> Option<String> {
 }
 
 /// What ends the growth of these backends' queues.
-fn until<'a>(backends: impl IntoIterator<Item = &'a BackendSpec>, they_are: &str) -> String {
-    let (mut fill, mut drop) = (false, false);
-    for backend in backends {
-        fill |= backend.model.queue.is_some();
-        drop |= backend.model.abandoned == Abandoned::Drop;
+fn until<'a>(
+    backends: impl IntoIterator<Item = &'a BackendSpec> + Clone,
+    they_are: &str,
+) -> String {
+    let is_bounded = |backend: &BackendSpec| backend.model.queue.is_some();
+    let drops = |backend: &BackendSpec| backend.model.abandoned == Abandoned::Drop;
+    let all = || backends.clone().into_iter();
+    if let Some(endless) = all().find(|backend| !is_bounded(backend) && !drops(backend)) {
+        let name = &endless.name;
+        return format!(", at {name} without end, as what is abandoned is finished and waits on");
     }
-    match (fill, drop) {
+    match (all().any(is_bounded), all().any(drops)) {
         (true, true) => format!(", until {they_are} full or requests time out"),
         (true, false) => format!(", until {they_are} full"),
-        (false, true) => ", until requests time out".to_owned(),
-        (false, false) => ", as what is abandoned is finished and waits on".to_owned(),
+        _ => ", until requests time out".to_owned(),
     }
 }
 

@@ -88,7 +88,7 @@ fn fit(
     }
 }
 
-/// Each request that waits or is served is an event to come, its end, if nothing else.
+/// Each request that waits or is served counts as an event to come.
 fn too_much(file: &str, trial: &Trial, room: Room) -> Failure {
     // Where backends finish what is abandoned, clients that leave do not make it less.
     let drops = trial.variant.drops_abandoned();

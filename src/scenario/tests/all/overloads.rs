@@ -152,7 +152,11 @@ fn a_note_says_what_ends_the_growth_of_queues() {
         ("p2c", String::new(), "queues grow for as long as it lasts, until they are full"),
         ("p2c", drop.to_owned(), "as it lasts, until they are full or requests time out"),
         ("p2c", format!("{unlimited}{drop}"), "as it lasts, until requests time out"),
-        ("p2c", unlimited.to_owned(), "it lasts, as what is abandoned is finished and waits on"),
+        (
+            "p2c",
+            unlimited.to_owned(),
+            "at fast-1 without end, as what is abandoned is finished and waits on",
+        ),
         ("random", String::new(), "its queue grows for as long as it lasts, until it is full"),
     ] {
         let text = TEXT
@@ -168,6 +172,26 @@ fn a_note_says_what_ends_the_growth_of_queues() {
 
 /// Capacity 50/s; the high phase lasts 5 s. Full queues bound what waits, and timeouts do at backends
 /// that drop what is abandoned: those that finish it hold it whoever has gone.
+const BURST: &str = "timeout = \"1000s\"\n[[load.phases]]\nduration = \"10s\"\nrate = 100\n\
+                     [[load.phases]]\nduration = \"1s\"\nrate = 1\n[[load.phases]]";
+
+/// Where one finishes what is abandoned and the other drops it, all that is too much may be at the other.
+#[test]
+fn of_backends_that_differ_the_least_is_known() {
+    let text = TEXT
+        .replace("STRATEGY", "random")
+        .replace("WEIGHT", "1")
+        .replace("RATE", "150")
+        .replace("EXTRA", "")
+        .replacen("[[load.phases]]", "timeout = \"2s\"\n[[load.phases]]", 1)
+        .replace("concurrency = 4", "queue = \"unlimited\"\nconcurrency = 4")
+        .replace("concurrency = 1", "queue = \"unlimited\"\nabandoned = \"drop\"\nconcurrency = 1");
+    let scenario = scenario(&text);
+    assert!((scenario.variants[0].backlog() - 200.0).abs() < 1e-6);
+    let note = scenario.overloads().concat();
+    assert!(note.contains("at fast-1 without end"), "{note}");
+}
+
 #[test]
 fn what_must_pile_up_is_known_before() {
     let endless = ("timeout = \"1000s\"\n[[load.phases]]", "queue = \"unlimited\"\n");
@@ -185,6 +209,9 @@ fn what_must_pile_up_is_known_before() {
         ("150", short, "queue = 20\n", "", 45.0),
         ("150", endless.0, "queue = 20\nabandoned = \"drop\"\n", "", 45.0),
         ("150", endless.0, endless.1, "limits = { max_in_flight = 1 }", 0.0),
+        // After a burst, 500, and a pause, 206 are left: another burst makes it more, or not.
+        ("150", BURST, endless.1, "", 706.0),
+        ("90", BURST, endless.1, "", 500.0),
     ] {
         let text = TEXT
             .replace("STRATEGY", "random")
