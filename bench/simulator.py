@@ -19,8 +19,8 @@ SIMPY = TARGET / "tools" / "simpy"
 BACKENDS = 1_000
 # So many requests of one trial last for a second or so each.
 REQUESTS, BARE_REQUESTS, SIMPY_REQUESTS = 3_000_000, 20_000_000, 100_000
-# What a request more takes, is the difference between a trial of so many and one of so many: the rest
-# is setting up, and connections that are opened once.
+# What one request takes is told by the difference between two trials of so many: the rest is setting
+# up, and connections that are opened once.
 FEW, MANY = 1_000_000, 8_000_000
 BY_BACKENDS = (10, 100, 1_000, 10_000, 100_000)
 

@@ -115,7 +115,7 @@ impl Distribution {
         match *self {
             Self::Constant { value } => value,
             Self::Uniform { min, max } => min + (max - min) * rng.unit(),
-            Self::Exponential { .. } => unreachable!("it is drawn where all are asked for"),
+            Self::Exponential { .. } => unreachable!("`sample_ns` draws it"),
             Self::Erlang { mean, k } => {
                 mean / f64::from(k) * (0..k).map(|_| exp1(rng)).sum::<f64>()
             }

@@ -13,8 +13,8 @@ pub fn prefetch<T>(place: &T) {
     for offset in (0..size_of::<T>()).step_by(LINE) {
         prefetch_line(start.wrapping_add(offset));
     }
-    // What is not aligned to its own size may end on one line more.
-    if !size_of::<T>().is_multiple_of(LINE) && !LINE.is_multiple_of(size_of::<T>().max(1)) {
+    // What is aligned to less than its size, or a line, may end on one line more.
+    if size_of::<T>() > align_of::<T>() && align_of::<T>() < LINE {
         prefetch_line(start.wrapping_add(size_of::<T>() - 1));
     }
 }

@@ -121,6 +121,11 @@ impl Balancers {
         (calls || balancer.has_output()).then_some(touched)
     }
 
+    /// What the one has to say that was spoken to is heard later.
+    pub(crate) const fn hear_later(&mut self) {
+        self.touched = NOBODY;
+    }
+
     /// An entry of the agenda has come; whether it is the one that counts.
     pub(crate) fn wakes(&mut self, now: Time, balancer: u32) -> bool {
         let wake = &mut self.all[balancer as usize].wake;

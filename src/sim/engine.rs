@@ -139,7 +139,8 @@ struct Engine<'a> {
     now: Time,
     /// Events that may be to come.
     most: usize,
-    /// What backends hold for clients that have gone, at most: it is counted anew before it matters.
+    /// What was called off since it was counted what backends hold for clients that have gone, and that:
+    /// so much at most, as requests on their way there are not told apart from those inside.
     for_nobody: usize,
     /// One way.
     delay: Duration,
@@ -223,7 +224,7 @@ impl<'a> Engine<'a> {
                     self.subject.probed(Time::ZERO, balancer, probe.id, result);
                 }
             }
-            self.subject.next_touched(); // all are settled before the first request
+            self.subject.hear_later();
         }
         self.report_idle_ones();
         let shape = &self.trial.variant.load.shape;
@@ -307,13 +308,13 @@ impl<'a> Engine<'a> {
     }
 
     fn check_limits(&mut self) -> Result<(), Error> {
-        if self.pending() + self.for_nobody > self.most {
-            // Every backend is looked at for this: not before as many have been called off again.
-            let inside = self.servers.iter().map(|server| server.behaviour.in_flight() as usize);
-            self.for_nobody = inside.sum::<usize>().saturating_sub(self.under_way.most_legs());
-        }
         if (self.pending() + self.for_nobody).max(self.subject.unseen()) > self.most {
-            return Err(self.too_much());
+            // All backends and all requests are gone through for this, where it may be too much.
+            let inside = self.servers.iter().map(|server| server.behaviour.in_flight() as usize);
+            self.for_nobody = inside.sum::<usize>().saturating_sub(self.under_way.legs());
+            if (self.pending() + self.for_nobody).max(self.subject.unseen()) > self.most {
+                return Err(self.too_much());
+            }
         }
         if self.agenda.is_exhausted() {
             let variant = self.trial.variant.name.clone();

@@ -144,6 +144,57 @@ mod tests {
         }
     }
 
+    /// Whoever waits to the end is told once, whatever has ended since all were looked at.
+    #[test]
+    fn everybody_who_waits_is_found_once() {
+        for timeout in [3, 1_000, 10_000_000_000] {
+            let mut rng = base::Rng::from_seed(timeout);
+            let mut patience = Patience::new(Duration::from_nanos(timeout));
+            let (mut now, mut looks, mut slot) = (0, 0, 0);
+            let (mut open, mut epochs) = (Vec::<(Time, Key)>::new(), VecDeque::new());
+            let (mut came, mut told) = (Vec::new(), Vec::new());
+            while now < 60 * timeout {
+                now += rng.below(timeout as usize / 2 + 1) as u64 / 20 + 1;
+                // What is due before the next one comes: the first of an epoch would lose patience.
+                while let Some(&first) =
+                    epochs.front().filter(|&&at| patience.end_of(at).as_nanos() <= now)
+                {
+                    epochs.pop_front();
+                    if patience.waiting(first) == 0 {
+                        continue;
+                    }
+                    if !patience.knows(first) {
+                        looks += 1;
+                        patience.found(patience.end_of(first), open.iter().copied());
+                    }
+                    while let Some((at, key)) = patience.next_of(first) {
+                        if let Some(place) = open.iter().position(|other| *other == (at, key)) {
+                            open.remove(place);
+                            patience.end(at);
+                            told.push(key);
+                        }
+                    }
+                }
+                if rng.chance(0.5) && !open.is_empty() {
+                    let (at, key) = open.remove(rng.below(open.len()));
+                    patience.end(at);
+                    came.retain(|other| *other != key);
+                }
+                let at = Time::from_nanos(now);
+                if patience.begin(at) {
+                    epochs.push_back(at);
+                }
+                let key = Key { slot, generation: 0 };
+                slot += 1;
+                open.push((at, key));
+                came.push(key);
+            }
+            came.retain(|key| !open.iter().any(|(_, other)| other == key));
+            assert_eq!(told, came, "wait {timeout}");
+            assert!(looks <= 2 * 60, "{looks} looks in 60 timeouts of {timeout}");
+        }
+    }
+
     #[test]
     fn an_epoch_is_over_before_the_first_of_it_loses_patience() {
         for timeout in (1..100).chain([12_345, 10_000_000_000]) {

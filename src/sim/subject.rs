@@ -248,6 +248,11 @@ impl Subject {
         self.balancers.next_touched()
     }
 
+    /// What the balancer has to say that was spoken to is heard later: before the first request all are.
+    pub(crate) const fn hear_later(&mut self) {
+        self.balancers.hear_later();
+    }
+
     /// All that a balancer had to say was heard. When to call [`Subject::timeout`], if the agenda does
     /// not know it yet.
     pub(crate) fn arm(&mut self, balancer: u32) -> Option<Time> {

@@ -103,6 +103,11 @@ impl UnderWay {
         self.requests.len() + self.further.len()
     }
 
+    /// Attempts that have not ended, counted one by one.
+    pub(crate) fn legs(&self) -> usize {
+        self.iter().filter(|(_, open)| open.first.is_some()).count() + self.further.len()
+    }
+
     /// A request arrives, at this balancer.
     #[inline(always)] // every request passes here
     pub(crate) fn begin(&mut self, arrival: Arrival, balancer: u32) -> Key {
@@ -298,7 +303,7 @@ mod tests {
             assert!(under_way.add(request, leg(4)).is_none(), "it is over");
             assert!(under_way.end(other, &mut losers).is_some());
             assert_eq!(numbers(&losers), [1, 3, 2], "those of the other");
-            assert_eq!((under_way.requests(), under_way.most_legs()), (0, 0));
+            assert_eq!((under_way.requests(), under_way.most_legs(), under_way.legs()), (0, 0, 0));
         }
     }
 

@@ -82,8 +82,8 @@ struct Seen {
     days: usize,
     /// Chains without a look of the day, looks of later years that were passed, and so on.
     vain: usize,
-    /// Looks of the same day that were passed by others that came in before them.
-    passed: usize,
+    /// How many of the same day others were put before that came in after them.
+    behind: usize,
 }
 
 /// At first a day has a millisecond, and it gets shorter or longer by what is seen.
@@ -175,6 +175,7 @@ impl Wakes {
     pub(crate) fn prefetch_block(&self, later: u64) {
         let chain = self.first_chain(later);
         prefetch(&self.chains[chain]);
+        prefetch(&self.chains[chain + BLOCK as usize - 1]);
         prefetch(&self.filled[chain / 64]);
     }
 
@@ -269,7 +270,7 @@ impl Wakes {
         } else {
             let later = self.today.iter().rposition(|&other| other > rank);
             let place = later.map_or(0, |place| place + 1);
-            self.seen.passed += self.today.len() - place;
+            self.seen.behind += self.today.len() - place;
             self.today.insert(place, rank);
         }
         if self.today.len() > CROWD && self.day > self.day_of(time_of(self.first).as_nanos()) {
@@ -318,8 +319,8 @@ impl Wakes {
     /// Goes on to the next day on which something comes.
     #[inline(always)] // nearly every look has a day for itself
     fn turn_the_page(&mut self) {
-        let Seen { looks, vain, passed, .. } = self.seen;
-        if looks + vain + passed > PATIENCE + self.len {
+        let Seen { looks, vain, behind, .. } = self.seen;
+        if looks + vain + behind > PATIENCE + self.len {
             self.put_newest();
             self.think_over();
         }

@@ -43,7 +43,10 @@ impl Balancer {
 
     /// Whether another attempt that is out may do better.
     fn is_bad(&self, head: &Head) -> bool {
-        let is_named = |retry: &RetrySettings| matches!(head, Head::Status { status, .. } if retry.statuses.contains(status));
+        let is_named = |retry: &RetrySettings| match head {
+            Head::Status { status, .. } => retry.statuses.contains(status),
+            Head::Failed { .. } => true,
+        };
         is_failure(head) || self.settings.retry.as_ref().is_some_and(is_named)
     }
 

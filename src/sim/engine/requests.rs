@@ -80,7 +80,7 @@ impl Engine<'_> {
 
     /// The first of those may lose patience that came in the same epoch as one who came then; from now
     /// on the agenda has when each will, of those that wait still. An answer in the very nanosecond
-    /// comes too late, whatever is entered first.
+    /// comes too late.
     #[cold]
     pub(super) fn look_for_impatience(&mut self, at: Time) {
         if self.patience.waiting(at) == 0 {

@@ -139,7 +139,7 @@ impl Engine<'_> {
         for backend in 0..self.servers.len() as u32 {
             if let Some(balancer) = reports.idle(backend) {
                 self.subject.idle(Time::ZERO, balancer, backend);
-                self.subject.next_touched(); // all are settled before the first request
+                self.subject.hear_later();
             }
         }
     }

@@ -9,11 +9,11 @@ fn rank(at_ns: u64, order: usize, backend: usize) -> Rank {
 }
 
 /// Pushes and pops at random, and a set beside it. A look is a while ahead, as a rule `spread` or
-/// so, and the times of all are multiples of `grain`.
+/// so, and the times of all are multiples of `grain`. Of the backends so many are used.
 fn agrees_with_a_set(
     seed: u64,
     steps: usize,
-    backends: usize,
+    (backends, used): (usize, usize),
     spread: f64,
     grain: u64,
 ) -> Result<(), String> {
@@ -22,14 +22,14 @@ fn agrees_with_a_set(
     let mut of_backend = vec![None; backends];
     let (mut now, mut grows) = (0_u64, true);
     for step in 0..steps {
-        grows = if sorted.is_empty() { true } else { grows && sorted.len() < backends };
+        grows = if sorted.is_empty() { true } else { grows && sorted.len() < used };
         if rng.chance(if grows { 0.7 } else { 0.45 }) {
             // Now and then one is all that comes, and far ahead.
             let far = if rng.chance(0.01) || sorted.is_empty() { 1e3 } else { 1.0 };
             let ahead = base::dist::exp1(&mut rng) * spread * far;
             let ahead = if rng.chance(0.1) { 0.0 } else { ahead };
             let at = now.saturating_add(ahead as u64) / grain * grain;
-            let backend = rng.below(backends);
+            let backend = rng.below(used);
             let rank = rank(at, step, backend);
             if let Some(before) = of_backend[backend].replace(rank) {
                 sorted.remove(&before);
@@ -80,7 +80,7 @@ fn the_next_days_are_known() {
 fn the_order_holds_while_days_change() {
     for (spread, backends) in [(1e3, 100), (1e7, 2_000), (1e11, 20_000), (1e18, 50)] {
         for grain in [1, 1 << 20] {
-            let agreed = agrees_with_a_set(1, 200_000, backends, spread, grain);
+            let agreed = agrees_with_a_set(1, 200_000, (backends, backends), spread, grain);
             assert_eq!(agreed, Ok(()), "{backends} in {spread}, by {grain}");
         }
     }
@@ -116,9 +116,12 @@ fn a_look_far_ahead_puts_nothing_in_line() {
 #[test]
 fn the_earliest_comes_first_whatever_was_pushed() {
     for digits in 0..19 {
-        for (seed, backends) in (0..).zip([1, 2, 3, 10, 100, 1_000, 5_000]) {
+        let all = [1, 2, 3, 10, 100, 1_000, 5_000].map(|backends| (backends, backends));
+        // Few of many: the newest is often all that comes.
+        let few = [1, 2, 3, 10].map(|used| (2_000, used));
+        for (seed, backends) in (0..).zip(all.into_iter().chain(few)) {
             let agreed = agrees_with_a_set(seed, 10_000, backends, 10_f64.powi(digits), 1);
-            assert_eq!(agreed, Ok(()), "seed {seed}, {backends} in 10^{digits}");
+            assert_eq!(agreed, Ok(()), "seed {seed}, {backends:?} in 10^{digits}");
         }
     }
 }
