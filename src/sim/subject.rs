@@ -133,7 +133,8 @@ impl Subject {
         Step::Send(order, Limits { connect_by: Time::MAX, answer_by: Time::MAX })
     }
 
-    /// Another request will come soon to this balancer; to which backend it will likely go.
+    /// Further requests will come soon to this balancer; to which backend the one after the next will
+    /// likely go.
     #[inline]
     pub(crate) fn foresee(&self, balancer: u32) -> Option<u32> {
         self.balancers.get(balancer)?.foresee()
@@ -149,9 +150,9 @@ impl Subject {
 
     /// The same, when what [`Subject::prefetch`] asked for is there.
     #[inline]
-    pub(crate) fn prefetch_candidate(&self, order: &Order) {
-        if let Some(balancer) = self.balancers.get(order.balancer) {
-            balancer.prefetch_candidate(order.backend);
+    pub(crate) fn prefetch_candidate(&self, balancer: u32, backend: u32) {
+        if let Some(balancer) = self.balancers.get(balancer) {
+            balancer.prefetch_candidate(backend);
         }
     }
 

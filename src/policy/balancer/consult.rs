@@ -110,8 +110,9 @@ impl Balancer {
         self.pool.is_outdated() || self.consultation.is_new
     }
 
-    /// A hint for speed: the next request will come soon. Returns the slot of the backend that it is
-    /// likely to be sent to, whom the shell may want to fetch too. Nothing follows from it.
+    /// A hint for speed: further requests will come soon. Returns the slot of the backend that the one
+    /// after the next is likely to be sent to, whom the shell may want to fetch too. Nothing follows
+    /// from it.
     #[inline]
     pub fn foresee(&self) -> Option<u32> {
         let candidates = self.pool.candidates().filter(|_| !self.is_behind())?;

@@ -184,7 +184,7 @@ pub struct LoadProbe {
 /// What a strategy will look at: see [`Strategy::foresee`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreseen {
-    /// Whom it would pick now.
+    /// Whom the pick after the next one would take, as things stand: for the next one it is too late.
     pub next: BackendId,
     /// Where those stand among the candidates whom the pick after that one compares; one of them
     /// twice, where it does not compare.

@@ -112,7 +112,7 @@ impl Strategy for P2c {
         if !self.draws_pairs(n) {
             return None;
         }
-        let [next, later] = [two(n, rng), two(n, rng)];
+        let [_, next, later] = [(); 3].map(|()| two(n, rng));
         Some(Foreseen { next: candidates.id(less_loaded_of(candidates, next)), later })
     }
 

@@ -37,8 +37,7 @@ impl Strategy for Random {
     }
 
     fn foresee(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<Foreseen> {
-        let [next, later] =
-            [self.by_weight.one(candidates, rng), self.by_weight.one(candidates, rng)];
+        let [_, next, later] = [(); 3].map(|()| self.by_weight.one(candidates, rng));
         Some(Foreseen { next: candidates.id(next), later: [later; 2] })
     }
 

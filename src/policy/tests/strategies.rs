@@ -276,20 +276,18 @@ fn a_seed_is_a_promise() {
 
 // ---- what is foreseen comes ----
 
-/// Plays picks as the balancer would, with the same stream of chance for pick and foresight; how many
-/// were foreseen, or what came in the place of one that was.
-fn foreseen_come(choice: &Choice, weights: &[u32], seed: u64) -> Result<usize, String> {
+/// Of how many requests it was foreseen where they go, and how many of those went there. It is foreseen
+/// one request before, so that what happens in between can make it untrue.
+fn foreseen_come(choice: &Choice, weights: &[u32], seed: u64) -> (usize, usize) {
     let (mut balancer, _) = balancer(Settings::plain(choice.clone()), seed, weights);
-    let (mut foreseen, mut ends) = (0, Rng::from_seed(seed));
-    let mut open = Vec::new();
+    let (mut foreseen, mut came, mut ends) = (0, 0, Rng::from_seed(seed));
+    let (mut open, mut due) = (Vec::new(), None);
     for i in 0..500 {
-        let next = balancer.foresee();
+        let later = balancer.foresee();
         let attempt = send(&mut balancer, at(i), i);
-        if let Some(slot) = next {
+        if let Some(slot) = std::mem::replace(&mut due, later) {
             foreseen += 1;
-            if slot != attempt.backend.slot {
-                return Err(format!("request {i} goes to {}, not to {slot}", attempt.backend.slot));
-            }
+            came += usize::from(slot == attempt.backend.slot);
         }
         open.push(attempt.id);
         if ends.chance(0.7) {
@@ -297,7 +295,7 @@ fn foreseen_come(choice: &Choice, weights: &[u32], seed: u64) -> Result<usize, S
             balancer.handle_end(at(i), ended, End::Complete);
         }
     }
-    Ok(foreseen)
+    (foreseen, came)
 }
 
 #[test]
@@ -305,12 +303,14 @@ fn whom_a_strategy_foresees_it_picks() {
     let mut who_foresees = Vec::new();
     for entry in policy::Registry::standard().entries() {
         let choice = choose(entry.name, &[]);
+        // Loads that are compared may change in between.
+        let least = if entry.name == "p2c" { 0.9 } else { 1.0 };
         for weights in [&[1; 30][..], &[1, 2, 3, 50], &[1]] {
             for seed in 0..5 {
-                let foreseen = foreseen_come(&choice, weights, seed);
-                let foreseen = foreseen.unwrap_or_else(|wrong| panic!("{}: {wrong}", entry.name));
-                // Not the first: it has not been told of the pool.
-                assert!([0, 499].contains(&foreseen), "{}: {foreseen}", entry.name);
+                let (foreseen, came) = foreseen_come(&choice, weights, seed);
+                // Not the first two: before the first it has not been told of the pool.
+                assert!([0, 498].contains(&foreseen), "{}: {foreseen}", entry.name);
+                assert!(came as f64 >= least * foreseen as f64, "{}: {came} came", entry.name);
                 if foreseen > 0 && weights.len() == 30 && seed == 0 {
                     who_foresees.push(entry.name);
                 }

@@ -9,11 +9,11 @@ use base::{Key, prefetch};
 
 use super::{Engine, Event, Leg};
 use crate::agenda::Agenda;
-use crate::subject::Order;
 use crate::wakes::MANY_BACKENDS;
 
-/// Of a backend: itself; its attempt and who waits first; what the balancer knows of it; the candidate.
-const STEPS: usize = 4;
+/// Of a backend: itself; its attempt and who waits first; what the balancer knows of it. The last one is
+/// the candidate.
+const STEPS: usize = 3;
 
 /// How far has been looked ahead.
 #[derive(Debug)]
@@ -22,14 +22,17 @@ pub(super) struct Ahead {
     looks: bool,
     /// The present block of days.
     block: u64,
-    /// The backends of this block and the next ones, as they were known when the first step was
-    /// taken: few come so soon that they are missed.
+    /// The backends of the next blocks, as they were known when the first step was taken: few come so
+    /// soon that they are missed.
     backends: [Vec<u32>; STEPS],
+    /// Balancer and backend of the attempts that will be answered in this block.
+    candidates: Vec<(u32, u32)>,
 }
 
 impl Ahead {
     pub(super) const fn new(backends: usize) -> Self {
-        Self { looks: backends >= MANY_BACKENDS, block: 0, backends: [const { Vec::new() }; STEPS] }
+        let looks = backends >= MANY_BACKENDS;
+        Self { looks, block: 0, backends: [const { Vec::new() }; STEPS], candidates: Vec::new() }
     }
 
     /// Whether what the next request needs is fetched too.
@@ -54,13 +57,13 @@ impl Engine<'_> {
         if !self.ahead.looks {
             return;
         }
-        let backends = &mut self.ahead.backends;
+        let Ahead { backends, candidates, .. } = &mut self.ahead;
         backends.rotate_left(1);
-        backends[3].clear();
-        wakes.of_block(3, &mut backends[3]);
+        backends[2].clear();
+        wakes.of_block(3, &mut backends[2]);
         wakes.prefetch_looks_of_block(4);
         wakes.prefetch_block(5);
-        let [now, next, third, last] = &self.ahead.backends;
+        let [next, third, last] = &*backends;
         for &backend in last {
             prefetch(&self.servers[backend as usize]);
         }
@@ -71,17 +74,23 @@ impl Engine<'_> {
                 self.under_way.prefetch(Key::unpack(work.0));
             }
         }
-        for order in next.iter().filter_map(|&backend| self.next_order(backend)) {
-            self.kept.prefetch(order.backend, order.balancer);
-            self.subject.prefetch(&order);
+        for (balancer, backend) in candidates.drain(..) {
+            self.subject.prefetch_candidate(balancer, backend);
         }
-        for order in now.iter().filter_map(|&backend| self.next_order(backend)) {
-            self.subject.prefetch_candidate(&order);
+        for &backend in next {
+            // The attempt that it will answer next.
+            let work = self.servers[backend as usize].behaviour.next_work();
+            let leg = work.and_then(|work| self.under_way.leg(Key::unpack(work.0)));
+            if let Some(order) = leg.map(Leg::order) {
+                self.kept.prefetch(order.backend, order.balancer);
+                self.subject.prefetch(&order);
+                candidates.push((order.balancer, order.backend));
+            }
         }
     }
 
-    /// To be called after a request: fetches the backend to which the next one will go, most likely,
-    /// and what its balancer will look at for the one after that.
+    /// To be called after a request: fetches the backend to which the one after the next will go, most
+    /// likely, and what its balancer will look at for the one after that.
     #[inline(never)] // or the loop around it has less room
     pub(super) fn foresee(&mut self, balancer: u32) {
         let Some(backend) = self.subject.foresee(balancer) else { return };
@@ -90,12 +99,5 @@ impl Engine<'_> {
             self.kept.prefetch(backend, balancer);
             self.agenda.wakes().prefetch(backend);
         }
-    }
-
-    /// The attempt that a backend will answer next.
-    #[inline]
-    fn next_order(&self, backend: u32) -> Option<Order> {
-        let work = self.servers[backend as usize].behaviour.next_work()?;
-        self.under_way.leg(Key::unpack(work.0)).map(Leg::order)
     }
 }
