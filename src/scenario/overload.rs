@@ -157,8 +157,8 @@ fn until<'a>(
     let drops = |backend: &BackendSpec| backend.model.abandoned == Abandoned::Drop;
     let all = || backends.clone().into_iter();
     if let Some(endless) = all().find(|backend| !is_bounded(backend) && !drops(backend)) {
-        let name = &endless.name;
-        return format!(", at {name} without end, as what is abandoned is finished and waits on");
+        let place = if all().count() > 1 { format!(" at {}", endless.name) } else { String::new() };
+        return format!(",{place} without end, as what is abandoned is finished and waits on");
     }
     match (all().any(is_bounded), all().any(drops)) {
         (true, true) => format!(", until {they_are} full or requests time out"),

@@ -158,6 +158,11 @@ fn a_note_says_what_ends_the_growth_of_queues() {
             "at fast-1 without end, as what is abandoned is finished and waits on",
         ),
         ("random", String::new(), "its queue grows for as long as it lasts, until it is full"),
+        (
+            "random",
+            unlimited.to_owned(),
+            "lasts, without end, as what is abandoned is finished and waits on",
+        ),
     ] {
         let text = TEXT
             .replace("STRATEGY", strategy)
