@@ -119,8 +119,8 @@ impl Servers {
 /// Points that need more than so many times what the others have are left out.
 const AT_MOST: f64 = 6.0;
 
-/// All points, each with so many rounds of about `jobs` requests; more where a value needs them, and none where
-/// it needs far more.
+/// All points, each with so many rounds of about `jobs` requests; more where a value needs them, and
+/// none where it needs far more.
 pub fn points(rounds: u32, jobs: f64) -> Vec<Point> {
     let book = Book { rounds, jobs };
     let mut all = Vec::new();

@@ -97,7 +97,7 @@ impl Walk {
 fn the_values_are_those_of_the_chain() {
     let points = theory::points(1, 1e6);
     for (seed, (balancers, rho)) in
-        (1..).zip([(2, 0.7), (10, 0.7), (100, 0.7), (2, 0.9), (10, 0.9), (100, 0.9)])
+        (11..).zip([(2, 0.7), (10, 0.7), (100, 0.7), (2, 0.9), (10, 0.9), (100, 0.9)])
     {
         let name = format!("told of an idle of 100, {balancers} balancers, load {rho}");
         let point = points.iter().find(|point| point.name == name).expect("it is one of them");
