@@ -43,11 +43,9 @@ impl Balancer {
 
     /// Whether another attempt that is out may do better.
     fn is_bad(&self, head: &Head) -> bool {
-        let is_named = |retry: &RetrySettings| match head {
-            Head::Status { status, .. } => retry.statuses.contains(status),
-            Head::Failed { .. } => true,
-        };
-        is_failure(head) || self.settings.retry.as_ref().is_some_and(is_named)
+        let Head::Status { status, .. } = head else { return true };
+        let named = |retry: &RetrySettings| retry.statuses.contains(status);
+        is_failure(head) || self.settings.retry.as_ref().is_some_and(named)
     }
 
     /// Sees to it that an attempt, which may be hedged, is looked at again when it is slow.

@@ -22,12 +22,17 @@ use support::*;
 /// Tells a balancer of an answer; what it said to it.
 type Tell = fn(&mut Balancer, Time, AttemptId, Head) -> Next;
 
-fn in_two(balancer: &mut Balancer, now: Time, attempt: AttemptId, head: Head) -> Next {
+/// Head and end one after the other.
+fn with_end(balancer: &mut Balancer, now: Time, attempt: AttemptId, head: Head, end: End) -> Next {
     let next = balancer.handle_head(now, attempt, head);
     if next == Next::Deliver {
-        balancer.handle_end(now, attempt, End::Complete);
+        balancer.handle_end(now, attempt, end);
     }
     next
+}
+
+fn in_two(balancer: &mut Balancer, now: Time, attempt: AttemptId, head: Head) -> Next {
+    with_end(balancer, now, attempt, head, End::Complete)
 }
 
 fn at_once(balancer: &mut Balancer, now: Time, attempt: AttemptId, head: Head) -> Next {
@@ -42,20 +47,12 @@ fn never(balancer: &mut Balancer, now: Time, attempt: AttemptId, _: Head) -> Nex
 
 /// Wrong: the answer came, and not to its end.
 fn cut(balancer: &mut Balancer, now: Time, attempt: AttemptId, head: Head) -> Next {
-    let next = balancer.handle_head(now, attempt, head);
-    if next == Next::Deliver {
-        balancer.handle_end(now, attempt, End::UpstreamBroke);
-    }
-    next
+    with_end(balancer, now, attempt, head, End::UpstreamBroke)
 }
 
 /// Wrong: it came to its end, and its client is said to have left.
 fn left(balancer: &mut Balancer, now: Time, attempt: AttemptId, head: Head) -> Next {
-    let next = balancer.handle_head(now, attempt, head);
-    if next == Next::Deliver {
-        balancer.handle_end(now, attempt, End::ClientLeft);
-    }
-    next
+    with_end(balancer, now, attempt, head, End::ClientLeft)
 }
 
 /// Wrong: all answers that are no failures of their backend are alike.
