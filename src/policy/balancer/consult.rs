@@ -117,11 +117,11 @@ impl Balancer {
     pub fn foresee(&self) -> Option<u32> {
         let candidates = self.pool.candidates().filter(|_| !self.is_behind())?;
         let foreseen = self.strategy.foresee(&candidates, &mut self.strategy_rng.clone())?;
-        let [first, second] = foreseen.later;
+        let [first, second] = foreseen.compared;
         candidates.prefetch(first);
         candidates.prefetch(second);
-        self.pool.prefetch(foreseen.next.slot);
-        Some(foreseen.next.slot)
+        self.pool.prefetch(foreseen.taken.slot);
+        Some(foreseen.taken.slot)
     }
 
     #[cold]

@@ -185,10 +185,10 @@ pub struct LoadProbe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreseen {
     /// Whom the pick after the next one would take, as things stand: for the next one it is too late.
-    pub next: BackendId,
+    pub taken: BackendId,
     /// Where those stand among the candidates whom the pick after that one compares; one of them
     /// twice, where it does not compare.
-    pub later: [usize; 2],
+    pub compared: [usize; 2],
 }
 
 /// A rule that picks one of the candidates.

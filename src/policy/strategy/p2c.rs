@@ -112,8 +112,8 @@ impl Strategy for P2c {
         if !self.draws_pairs(n) {
             return None;
         }
-        let [_, next, later] = [(); 3].map(|()| two(n, rng));
-        Some(Foreseen { next: candidates.id(less_loaded_of(candidates, next)), later })
+        let [_, pair, compared] = [(); 3].map(|()| two(n, rng));
+        Some(Foreseen { taken: candidates.id(less_loaded_of(candidates, pair)), compared })
     }
 
     fn learns(&self) -> bool {

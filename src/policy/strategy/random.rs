@@ -37,8 +37,8 @@ impl Strategy for Random {
     }
 
     fn foresee(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<Foreseen> {
-        let [_, next, later] = [(); 3].map(|()| self.by_weight.one(candidates, rng));
-        Some(Foreseen { next: candidates.id(next), later: [later; 2] })
+        let [_, taken, later] = [(); 3].map(|()| self.by_weight.one(candidates, rng));
+        Some(Foreseen { taken: candidates.id(taken), compared: [later; 2] })
     }
 
     fn learns(&self) -> bool {
