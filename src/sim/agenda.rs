@@ -240,9 +240,10 @@ impl<E> Agenda<E> {
         Some((entry.at, entry.event))
     }
 
-    /// Forgets void events of a lane, and of those that strayed from one, of which `live` at most are not: deadlines of what has ended
-    /// would else be kept until they pass. Those in front go at once; the others when they are more
-    /// than half, so that an event costs the same however long it would have stood there.
+    /// Forgets void events of a lane, and of those that strayed from one, of which `live` at most are
+    /// not: deadlines of what has ended would else be kept until they pass. Those in front of the lane
+    /// go at once; the others when they are more than half, so that an event costs the same however
+    /// long it would have stood there.
     #[inline(always)] // mostly there is nothing
     pub(crate) fn prune(&mut self, lane: Lane, live: usize, is_void: impl Fn(&E) -> bool) {
         if !self.lanes[lane as usize].is_empty() || !self.strays.is_empty() {

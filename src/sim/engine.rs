@@ -139,8 +139,8 @@ struct Engine<'a> {
     now: Time,
     /// Events that may be to come.
     most: usize,
-    /// What was called off since it was counted what backends hold for clients that have gone, and that:
-    /// so much at most, as requests on their way there are not told apart from those inside.
+    /// What backends hold for clients that have gone: what was found when it was counted last, and all
+    /// that was called off since. Requests on the network make the count lower by as many.
     for_nobody: usize,
     /// One way.
     delay: Duration,

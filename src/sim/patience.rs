@@ -25,8 +25,8 @@ pub(crate) struct Patience {
     latest: u64,
     /// How many wait, by the last digits of their epoch: one line of the processor's cache.
     waiting: [u32; EPOCHS],
-    /// Who was open when that was looked for last, from the epoch on that was looked at, in the order of
-    /// their coming; and when that was.
+    /// Who was open when that was looked for last, in the order of their coming, less those who came in
+    /// epochs that are over; and when that was.
     found: VecDeque<(Time, Key)>,
     found_at: Time,
 }

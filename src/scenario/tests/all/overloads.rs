@@ -175,8 +175,7 @@ fn a_note_says_what_ends_the_growth_of_queues() {
     }
 }
 
-/// Capacity 50/s; the high phase lasts 5 s. Full queues bound what waits, and timeouts do at backends
-/// that drop what is abandoned: those that finish it hold it whoever has gone.
+/// A burst, and a pause before the usual phases.
 const BURST: &str = "timeout = \"1000s\"\n[[load.phases]]\nduration = \"10s\"\nrate = 100\n\
                      [[load.phases]]\nduration = \"1s\"\nrate = 1\n[[load.phases]]";
 
@@ -197,6 +196,8 @@ fn of_backends_that_differ_the_least_is_known() {
     assert!(note.contains("at fast-1 without end"), "{note}");
 }
 
+/// Capacity 50/s; the high phase lasts 5 s. Full queues bound what waits, and timeouts do at backends
+/// that drop what is abandoned: those that finish it hold it whoever has gone.
 #[test]
 fn what_must_pile_up_is_known_before() {
     let endless = ("timeout = \"1000s\"\n[[load.phases]]", "queue = \"unlimited\"\n");
